@@ -8,6 +8,7 @@
 #![allow(unsafe_code)]
 
 mod chunk;
+pub mod planted;
 mod pool;
 
 pub use chunk::{ChunkWriter, Slice};
