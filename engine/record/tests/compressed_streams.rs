@@ -6,7 +6,7 @@ use std::io::Write;
 
 use planting::*;
 use proptest::prelude::*;
-use sillon_record::{BatchError, Compression, Scratch, needs_helper_thread};
+use sillon_record::{BatchBuilder, BatchError, Compression, Scratch, needs_helper_thread};
 
 /// The records of `three_records`, as bytes.
 fn plain() -> Vec<u8> {
@@ -149,6 +149,24 @@ fn a_snappy_block_that_claims_gigabytes_reserves_none() {
     assert!(
         matches!(error, BatchError::DecompressedTooLarge { .. }),
         "{error}"
+    );
+}
+
+#[test]
+fn the_most_compressible_records_pass_as_one_raw_snappy_block() {
+    let mut builder = BatchBuilder::new(Compression::None);
+    builder
+        .append(NOW_MS, None, Some(&vec![0; 2 << 20]), &[])
+        .unwrap();
+    let block = snappy_block(&builder.build()[RECORDS_AT..]);
+    assert!(block.len() < (2 << 20) / 20);
+    let batch = with_payload(Compression::Snappy, 1, &block);
+    let mut scratch = Scratch::default();
+    let batch = sillon_buffer::Slice::copy_of(&batch);
+    sillon_record::ValidBatch::check(batch, &rules(), &mut scratch).unwrap();
+    assert!(
+        scratch.kept_bytes() < 1 << 20,
+        "a large block's memory is given back"
     );
 }
 

@@ -65,6 +65,16 @@ fn bomb(compression: Compression) -> Vec<u8> {
     }
 }
 
+/// One small record in a zstd frame that asks for a window of `1 << log` bytes.
+fn zstd_with_window(log: u8) -> Vec<u8> {
+    let record = record(&[&[0, 0, 0, 1, 1, 0]]);
+    // Magic, no flags, window, and one raw block, the last.
+    let mut frame = vec![0x28, 0xb5, 0x2f, 0xfd, 0, (log - 10) << 3];
+    frame.extend_from_slice(&[(record.len() as u8) << 3 | 1, 0, 0]);
+    frame.extend_from_slice(&record);
+    with_payload(Compression::Zstd, 1, &frame)
+}
+
 #[test]
 fn bombs_are_walked_in_little_memory_and_refused_at_the_limit() {
     let codecs = [Compression::Gzip, Compression::Lz4, Compression::Zstd];
