@@ -121,9 +121,9 @@ pub enum BatchError {
         fault: RecordFault,
     },
     /// INVALID_RECORD: the compressed records cannot be decompressed.
-    #[error("record {index}: {} stream: {reason}", compression.name())]
+    #[error("{} stream after {index} records: {reason}", compression.name())]
     Decompression {
-        /// The record that was being read, counted from 0.
+        /// Records read before the fault.
         index: i32,
         /// Codec.
         compression: Compression,

@@ -125,6 +125,31 @@ fn a_stream_that_is_cut_anywhere_is_refused() {
 }
 
 #[test]
+fn a_frame_that_lacks_only_its_end_is_refused() {
+    let mut zstd = zstd::stream::write::Encoder::new(Vec::new(), 3).unwrap();
+    zstd.write_all(&plain()).unwrap();
+    zstd.flush().unwrap();
+    let gzip_level = flate2::Compression::default();
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), gzip_level);
+    gzip.write_all(&plain()).unwrap();
+    gzip.flush().unwrap();
+    let mut lz4 = three_records(Compression::Lz4)[RECORDS_AT..].to_vec();
+    lz4.truncate(lz4.len() - 4);
+    for (compression, stream) in [
+        (Compression::Zstd, zstd.get_ref()),
+        (Compression::Gzip, gzip.get_ref()),
+        (Compression::Lz4, &lz4),
+    ] {
+        // Every record is there, and still a client would wait for more.
+        let error = accepted(compression, stream).unwrap_err();
+        assert!(
+            matches!(error, BatchError::Decompression { index: 3, .. }),
+            "{compression:?}: {error}"
+        );
+    }
+}
+
+#[test]
 fn bytes_behind_the_compressed_stream_are_refused() {
     for (compression, mut stream) in streams() {
         stream.extend_from_slice(b"behind");

@@ -70,7 +70,7 @@ fn zstd_with_window(log: u8) -> Vec<u8> {
     let record = record(&[&[0, 0, 0, 1, 1, 0]]);
     // Magic, no flags, window, and one raw block, the last.
     let mut frame = vec![0x28, 0xb5, 0x2f, 0xfd, 0, (log - 10) << 3];
-    frame.extend_from_slice(&[(record.len() as u8) << 3 | 1, 0, 0]);
+    frame.extend_from_slice(&[((record.len() as u8) << 3) | 1, 0, 0]);
     frame.extend_from_slice(&record);
     with_payload(Compression::Zstd, 1, &frame)
 }
@@ -100,4 +100,10 @@ fn bombs_are_walked_in_little_memory_and_refused_at_the_limit() {
             "{compression:?} took {grown} bytes"
         );
     }
+    // 128 MiB is the window of the highest level; a larger one is refused.
+    check(&zstd_with_window(27), &rules()).unwrap();
+    let error = check(&zstd_with_window(28), &rules()).unwrap_err();
+    assert!(matches!(error, BatchError::Decompression { .. }), "{error}");
+    let grown = peak_bytes() - before;
+    assert!(grown < MEMORY_BYTES_MAX, "a window took {grown} bytes");
 }

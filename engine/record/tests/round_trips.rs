@@ -135,6 +135,29 @@ fn under_log_append_time_every_record_has_the_brokers_time() {
 }
 
 #[test]
+fn bytes_are_those_that_an_independent_codec_writes() {
+    let golden = concat!(
+        "00000000000000000000004effffffff02a46ae101000000",
+        "0000010000018bcfe568000000018bcfe568030000000000",
+        "00004d00030000000a0000000224000000066b65790a7661",
+        "6c7565020268027612000602066b65790100",
+    );
+    let mut builder = BatchBuilder::new(Compression::None);
+    builder.producer(Producer { id: 77, epoch: 3 }, 10);
+    let headers = [("h", Some(b"v".as_slice()))];
+    builder
+        .append(NOW_MS, Some(b"key"), Some(b"value"), &headers)
+        .unwrap();
+    builder.append(NOW_MS + 3, Some(b"key"), None, &[]).unwrap();
+    let hex: String = builder
+        .build()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    assert_eq!(hex, golden);
+}
+
+#[test]
 fn a_builder_starts_afresh_after_each_batch() {
     let mut builder = BatchBuilder::new(Compression::Zstd);
     builder.append(NOW_MS, None, Some(b"first"), &[]).unwrap();
