@@ -1,6 +1,8 @@
 //! The disk as a shard sees it: one trait, one conformance suite, and the implementation on
 //! glommio (O_DIRECT through io_uring).
 
+pub mod conformance;
+
 use sillon_shard::{DiskOp, DiskResult, OpId};
 
 /// Performs disk operations. They are started in the order of `submit` and complete in any.
