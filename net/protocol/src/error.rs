@@ -4,6 +4,8 @@ use std::fmt;
 
 use sillon_shard::Refusal;
 
+use crate::wire::{Reader, WireError};
+
 macro_rules! codes {
     ($($code:literal $variant:ident $name:literal $description:literal)*) => {
         /// An error code of the protocol, by its number on the wire.
@@ -318,6 +320,8 @@ codes! {
         "There are as many share sessions as there may be."
 }
 
+// The variants come from a macro, where `#[default]` has no place.
+#[allow(clippy::derivable_impls)]
 impl Default for ErrorCode {
     fn default() -> ErrorCode {
         ErrorCode::None
@@ -328,6 +332,13 @@ impl ErrorCode {
     /// Its number on the wire.
     pub const fn code(self) -> i16 {
         self as i16
+    }
+
+    /// Reads one, as a client does: a number that this version does not know says that something
+    /// went wrong, and no more.
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Result<ErrorCode, WireError> {
+        let code = reader.i16()?;
+        Ok(ErrorCode::from_code(code).unwrap_or(ErrorCode::UnknownServerError))
     }
 
     /// Whether it says that something went wrong.

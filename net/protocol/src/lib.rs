@@ -7,11 +7,16 @@
 #![forbid(unsafe_code)]
 
 mod error;
+pub mod fetch;
 pub mod frame;
 pub mod message;
+pub mod produce;
+mod topic;
+mod topics;
 pub mod versions;
 mod wire;
 
 pub use error::ErrorCode;
+pub use topic::{CurrentLeader, NodeEndpoint, Text, Topic, TopicKey};
 pub use versions::{Api, ApiSpec};
 pub use wire::{Frame, WireError};

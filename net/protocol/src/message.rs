@@ -35,7 +35,7 @@ const TAG_BYTES_MAX: usize = 4 << 10;
 
 /// What a client decodes a broker's answer within: a frame of Metadata for 100,000 partitions is
 /// about 5 MiB. (A client chooses its broker; a broker does not choose its clients.)
-const ANSWER: Limits = Limits {
+pub(crate) const ANSWER: Limits = Limits {
     frame_bytes_max: frame::FRAME_BYTES_MAX,
     array_elements_max: 1_000_000,
 };

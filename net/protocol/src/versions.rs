@@ -159,10 +159,11 @@ const SMALL: Limits = Limits {
     array_elements_max: 100,
 };
 
-/// Requests that carry records: as large as a frame may be. Their decoder allocates nothing.
+/// Requests that carry records: as large as a frame may be. Topics, and partitions of all topics,
+/// are held to what a cluster has; records are not decoded.
 const RECORDS: Limits = Limits {
     frame_bytes_max: FRAME_BYTES_MAX,
-    array_elements_max: FRAME_BYTES_MAX,
+    array_elements_max: NAMING.array_elements_max,
 };
 
 const fn row(api: Api, min: i16, max: i16, flexible_from: i16, limits: Limits) -> ApiSpec {

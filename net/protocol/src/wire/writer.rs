@@ -60,7 +60,11 @@ impl<'a> Writer<'a> {
 
     /// A string; what the protocol has no room for is cut off.
     pub(crate) fn string(&mut self, text: &str) {
-        let text = &text[..text.floor_char_boundary(STRING_BYTES_MAX)];
+        let mut end = text.len().min(STRING_BYTES_MAX);
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        let text = &text[..end];
         if self.flexible {
             self.varint(text.len() as u32 + 1);
         } else {
@@ -104,5 +108,15 @@ impl<'a> Writer<'a> {
     pub(crate) fn tag(&mut self, tag: u32, size_bytes: usize) {
         self.varint(tag);
         self.varint(u32::try_from(size_bytes).expect("a frame is smaller than 2 GiB"));
+    }
+
+    /// A tagged field whose content is not sized beforehand: writes it, then moves it up behind
+    /// its size. For what is rare and small.
+    pub(crate) fn sized_tag(&mut self, tag: u32, content: impl FnOnce(&mut Writer<'_>)) {
+        let start = self.out.len();
+        content(&mut Writer::new(self.out, self.flexible));
+        let content = self.out.split_off(start);
+        self.tag(tag, content.len());
+        self.out.put_slice(&content);
     }
 }
