@@ -1,7 +1,13 @@
 //! The disk as a shard sees it: one trait, one conformance suite, and the implementation on
 //! glommio (O_DIRECT through io_uring).
+#![forbid(unsafe_code)]
 
 pub mod conformance;
+#[cfg(feature = "glommio")]
+mod glommio_disk;
+
+#[cfg(feature = "glommio")]
+pub use glommio_disk::GlommioDisk;
 
 use sillon_shard::{DiskOp, DiskResult, OpId};
 
