@@ -1,0 +1,271 @@
+use std::collections::BTreeSet;
+
+use sillon_record::{BrokerId, PartitionIncarnation, TopicId};
+
+use crate::{
+    AssignmentFault, ControllerOptions, CreateTopicError, CreatedTopic, EffectiveConfig, Image,
+    InvalidConfig, MetadataRecord, NewTopic, check_topic_name,
+};
+
+/// Partitions that one request may create: Kafka's bound on one batch of metadata.
+pub const CREATED_PARTITIONS_MAX: usize = 10_000;
+
+/// Partitions of a cluster: each costs a broker open files and at least one block of memory, and
+/// the longest Metadata answer (about 5 MiB) must stay affordable.
+pub const PARTITIONS_MAX: usize = 100_000;
+
+/// Kafka's own metadata log, which is no topic.
+const CLUSTER_METADATA: &str = "__cluster_metadata";
+
+/// What a CreateTopics request comes to.
+#[derive(Debug, Default)]
+pub(crate) struct Creation {
+    pub results: Vec<Result<CreatedTopic, CreateTopicError>>,
+    /// By topic of the request.
+    pub names: Vec<String>,
+    pub records: Vec<MetadataRecord>,
+    /// The new partitions, and the place of their topic in the request.
+    pub partitions: Vec<(PartitionIncarnation, usize)>,
+}
+
+impl Creation {
+    /// Leaves the answer and forgets the deed.
+    pub fn only_validated(&mut self) {
+        self.records.clear();
+        self.partitions.clear();
+        for created in self.results.iter_mut().flatten() {
+            created.id = TopicId::ZERO;
+        }
+    }
+}
+
+/// Decides about a CreateTopics request. Applies nothing.
+pub(crate) fn create_topics(
+    image: &Image,
+    options: &ControllerOptions,
+    topics: Vec<NewTopic>,
+) -> Creation {
+    let twice = named_twice(&topics);
+    let mut creation = Creation::default();
+    // Names of this request that are taken, since they may collide with each other too.
+    let mut taken = Image::default();
+    for topic in topics {
+        let result = if twice.contains(&topic.name) {
+            Err(CreateTopicError::NamedTwice {
+                name: topic.name.clone(),
+            })
+        } else {
+            create_topic(image, &taken, options, &topic, &mut creation)
+        };
+        if result.is_ok() {
+            taken.apply(&MetadataRecord::Topic {
+                id: topic.id,
+                name: topic.name.clone(),
+            });
+        }
+        creation.results.push(result);
+        creation.names.push(topic.name);
+    }
+    creation
+}
+
+fn named_twice(topics: &[NewTopic]) -> BTreeSet<String> {
+    let mut seen = BTreeSet::new();
+    let repeated = topics.iter().filter(|t| !seen.insert(t.name.as_str()));
+    repeated.map(|topic| topic.name.clone()).collect()
+}
+
+fn create_topic(
+    image: &Image,
+    taken: &Image,
+    options: &ControllerOptions,
+    topic: &NewTopic,
+    creation: &mut Creation,
+) -> Result<CreatedTopic, CreateTopicError> {
+    check_name(image, taken, topic)?;
+    let configs = check_configs(image, topic)?;
+    let replicas = place_replicas(image, options, topic)?;
+    let asked = creation.partitions.len() + replicas.len();
+    let existing = image.partitions_count();
+    if asked > CREATED_PARTITIONS_MAX || existing + asked > PARTITIONS_MAX {
+        return Err(CreateTopicError::TooManyPartitions {
+            asked,
+            existing,
+            created_max: CREATED_PARTITIONS_MAX,
+            max: PARTITIONS_MAX,
+        });
+    }
+    let created = CreatedTopic {
+        id: topic.id,
+        partitions: replicas.len() as i32,
+        replication_factor: replicas[0].len() as i16,
+        configs,
+    };
+    record_topic(image, topic, replicas, creation);
+    Ok(created)
+}
+
+fn check_name(image: &Image, taken: &Image, topic: &NewTopic) -> Result<(), CreateTopicError> {
+    let name = &topic.name;
+    check_topic_name(name)?;
+    if name == CLUSTER_METADATA {
+        return Err(CreateTopicError::Reserved { name: name.clone() });
+    }
+    if image.topic_named(name).is_some() {
+        return Err(CreateTopicError::AlreadyExists { name: name.clone() });
+    }
+    let colliding = image.topic_colliding_with(name);
+    if let Some(existing) = colliding.or_else(|| taken.topic_colliding_with(name)) {
+        return Err(CreateTopicError::NameCollides {
+            name: name.clone(),
+            existing: existing.name.to_string(),
+        });
+    }
+    let id = topic.id;
+    let images = [image, taken];
+    let is_used = |image: &&Image| image.topic(id).is_some() || image.removed_topic(id).is_some();
+    if id == TopicId::ZERO || images.iter().any(is_used) {
+        return Err(CreateTopicError::IdUsed { id });
+    }
+    Ok(())
+}
+
+fn check_configs(
+    image: &Image,
+    topic: &NewTopic,
+) -> Result<Vec<EffectiveConfig>, CreateTopicError> {
+    let mut config = *image.defaults();
+    let mut overrides = std::collections::BTreeMap::new();
+    for (key, value) in &topic.configs {
+        let Some(value) = value else {
+            return Err(InvalidConfig::Null { key: key.clone() }.into());
+        };
+        config.set(key, value)?;
+        if overrides.insert(key.clone(), value.clone()).is_some() {
+            return Err(InvalidConfig::Twice { key: key.clone() }.into());
+        }
+    }
+    Ok(config.effective(&overrides))
+}
+
+/// The replicas of every partition, by number. At least one partition, each with at least one.
+fn place_replicas(
+    image: &Image,
+    options: &ControllerOptions,
+    topic: &NewTopic,
+) -> Result<Vec<Vec<BrokerId>>, CreateTopicError> {
+    if !topic.assignments.is_empty() {
+        return assigned_replicas(image, topic);
+    }
+    let partitions = match topic.partitions {
+        -1 => options.default_partitions,
+        partitions => partitions,
+    };
+    if partitions < 1 {
+        return Err(CreateTopicError::InvalidPartitions { partitions });
+    }
+    if partitions as usize > CREATED_PARTITIONS_MAX {
+        return Err(CreateTopicError::TooManyPartitions {
+            asked: partitions as usize,
+            existing: image.partitions_count(),
+            created_max: CREATED_PARTITIONS_MAX,
+            max: PARTITIONS_MAX,
+        });
+    }
+    let replication_factor = match topic.replication_factor {
+        -1 => options.default_replication_factor,
+        replication_factor => replication_factor,
+    };
+    let brokers: Vec<BrokerId> = image.brokers().map(|broker| broker.id).collect();
+    let replicas = usize::try_from(replication_factor).unwrap_or(0);
+    if replicas < 1 || replicas > brokers.len() {
+        return Err(CreateTopicError::InvalidReplicationFactor {
+            replication_factor,
+            brokers: brokers.len(),
+        });
+    }
+    // Partitions go round the brokers, starting at one that the topic's id picks.
+    let start = usize::from(topic.id.0[0]);
+    let of_partition = |partition: usize| {
+        let replica = |turn: usize| brokers[(start + partition + turn) % brokers.len()];
+        (0..replicas).map(replica).collect()
+    };
+    Ok((0..partitions as usize).map(of_partition).collect())
+}
+
+fn assigned_replicas(
+    image: &Image,
+    topic: &NewTopic,
+) -> Result<Vec<Vec<BrokerId>>, CreateTopicError> {
+    if topic.partitions != -1 || topic.replication_factor != -1 {
+        return Err(CreateTopicError::AssignmentAndCounts);
+    }
+    let mut assignments: Vec<_> = topic.assignments.iter().collect();
+    assignments.sort_by_key(|assignment| assignment.partition);
+    let factor = assignments[0].replicas.len();
+    let mut replicas = Vec::with_capacity(assignments.len());
+    for (number, assignment) in assignments.into_iter().enumerate() {
+        let partition = assignment.partition;
+        let invalid = |fault| CreateTopicError::InvalidAssignment { partition, fault };
+        if usize::try_from(partition) != Ok(number) {
+            return Err(invalid(AssignmentFault::Number));
+        }
+        check_replicas(image, &assignment.replicas, factor).map_err(invalid)?;
+        replicas.push(assignment.replicas.clone());
+    }
+    Ok(replicas)
+}
+
+fn check_replicas(
+    image: &Image,
+    replicas: &[BrokerId],
+    factor: usize,
+) -> Result<(), AssignmentFault> {
+    if replicas.is_empty() {
+        return Err(AssignmentFault::NoReplicas);
+    }
+    let mut seen = BTreeSet::new();
+    for replica in replicas {
+        if image.broker(*replica).is_none() {
+            return Err(AssignmentFault::UnknownBroker(*replica));
+        }
+        if !seen.insert(replica) {
+            return Err(AssignmentFault::BrokerTwice(*replica));
+        }
+    }
+    if replicas.len() != factor {
+        return Err(AssignmentFault::ReplicaCount);
+    }
+    Ok(())
+}
+
+fn record_topic(
+    image: &Image,
+    topic: &NewTopic,
+    replicas: Vec<Vec<BrokerId>>,
+    creation: &mut Creation,
+) {
+    creation.records.push(MetadataRecord::Topic {
+        id: topic.id,
+        name: topic.name.clone(),
+    });
+    for (key, value) in &topic.configs {
+        creation.records.push(MetadataRecord::TopicConfig {
+            topic: topic.id,
+            key: key.clone(),
+            value: value.clone(),
+        });
+    }
+    let place = creation.results.len();
+    for (partition, replicas) in replicas.into_iter().enumerate() {
+        let taken = creation.partitions.len() as u64;
+        let incarnation = PartitionIncarnation(image.next_incarnation().0 + taken);
+        creation.partitions.push((incarnation, place));
+        creation.records.push(MetadataRecord::Partition {
+            topic: topic.id,
+            partition: partition as i32,
+            incarnation,
+            replicas,
+        });
+    }
+}
