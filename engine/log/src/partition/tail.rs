@@ -1,0 +1,309 @@
+use std::collections::VecDeque;
+
+use sillon_buffer::{BLOCK_BYTES, Slice};
+use sillon_record::{Batches, BatchesError, Offset};
+
+use super::PartitionLog;
+
+/// One batch of the tail: in memory, and in the journal as part of `round`.
+#[derive(Clone, Debug)]
+pub struct TailBatch {
+    /// Offset of its first record.
+    pub base_offset: Offset,
+    /// Offset of its last record.
+    pub last_offset: Offset,
+    /// Base offset of its segment.
+    pub segment_base: Offset,
+    /// Where it begins in the segment, in bytes.
+    pub position: u64,
+    /// Its largest timestamp, in ms since the Unix epoch; -1 when none.
+    pub max_timestamp_ms: i64,
+    /// Sequence of its journal round; 0 when it was read back from a file.
+    pub round: u64,
+    /// The batch as it goes on the wire.
+    pub bytes: Slice,
+}
+
+impl TailBatch {
+    /// Where the batch ends in the segment, in bytes.
+    pub fn end(&self) -> u64 {
+        self.position + self.bytes.len() as u64
+    }
+}
+
+/// The newest batches of a partition, oldest first. Those not yet in the segment file are dirty
+/// and stay; the others may be evicted.
+pub(super) struct Tail {
+    pub(super) batches: VecDeque<TailBatch>,
+    /// How many of them, from the front, are in the segment file.
+    pub(super) clean_count: usize,
+    dirty_bytes: u64,
+    /// The segment that is being written, and how far: the place of the first dirty batch.
+    written_segment: Offset,
+    written_bytes: u64,
+    /// The bytes of the last written block when it is partly filled; `None`: not loaded.
+    prefix: Option<Slice>,
+}
+
+/// What is to be written to a segment file, in whole blocks.
+#[derive(Debug)]
+pub struct WriteBackPiece {
+    /// Which segment.
+    pub segment_base: Offset,
+    /// Where: a multiple of the block size, in bytes.
+    pub position: u64,
+    /// What: the last block is filled up with zeros by the disk.
+    pub pieces: Vec<Slice>,
+    /// How many batches it completes.
+    pub batches: usize,
+    /// Where the last of them ends, in bytes.
+    pub end: u64,
+}
+
+fn floor(position: u64) -> u64 {
+    position - position % BLOCK_BYTES as u64
+}
+
+impl Tail {
+    pub(super) fn new(written_segment: Offset, written_bytes: u64) -> Tail {
+        Tail {
+            batches: VecDeque::new(),
+            clean_count: 0,
+            dirty_bytes: 0,
+            written_segment,
+            written_bytes,
+            prefix: (written_bytes == floor(written_bytes)).then(Slice::default),
+        }
+    }
+
+    pub(super) fn push(&mut self, batch: TailBatch) {
+        self.dirty_bytes += batch.bytes.len() as u64;
+        self.batches.push_back(batch);
+    }
+
+    fn first_dirty(&self) -> Option<&TailBatch> {
+        self.batches.get(self.clean_count)
+    }
+
+    /// The last `count` bytes before the end of `batches[..behind]`, which begin no earlier than
+    /// the prefix.
+    fn bytes_before(&self, behind: usize, end: u64, segment: Offset) -> Vec<u8> {
+        let begin = floor(end);
+        let mut block = vec![0; (end - begin) as usize];
+        let mut missing_to = end;
+        for batch in self.batches.range(..behind).rev() {
+            if batch.segment_base != segment || missing_to <= begin {
+                break;
+            }
+            let from = batch.position.max(begin);
+            let source = &batch.bytes[(from - batch.position) as usize..];
+            let length = (missing_to - from) as usize;
+            block[(from - begin) as usize..][..length].copy_from_slice(&source[..length]);
+            missing_to = from;
+        }
+        if missing_to > begin {
+            let prefix = self.prefix.as_deref().unwrap_or_default();
+            let length = (missing_to - begin) as usize;
+            block[..length].copy_from_slice(&prefix[..length]);
+        }
+        block
+    }
+}
+
+impl PartitionLog {
+    /// Bytes that are not in the segment file yet.
+    pub fn dirty_bytes(&self) -> u64 {
+        self.tail.dirty_bytes
+    }
+
+    /// The round of the oldest batch that is not in the segment file yet.
+    pub fn dirty_since_round(&self) -> Option<u64> {
+        self.tail.first_dirty().map(|batch| batch.round)
+    }
+
+    /// How far the segment `base_offset` has been written, in bytes.
+    pub fn written_bytes(&self, base_offset: Offset) -> u64 {
+        if base_offset == self.tail.written_segment {
+            return self.tail.written_bytes;
+        }
+        match self.segment(base_offset) {
+            Some(segment) if base_offset < self.tail.written_segment => segment.size_bytes,
+            _ => 0,
+        }
+    }
+
+    /// The segment that is being written back.
+    pub fn written_segment(&self) -> Offset {
+        self.tail.written_segment
+    }
+
+    /// The part of the written segment that must be read back before anything is appended or
+    /// read there: from a batch's border at or before the last, partly filled block to the end, in
+    /// bytes. `None`: it is in memory, or the log ends at a block's border.
+    pub fn missing_tail(&self) -> Option<(u64, u64)> {
+        if self.tail.prefix.is_some() {
+            return None;
+        }
+        let end = self.tail.written_bytes;
+        let segment = self.segment(self.tail.written_segment)?;
+        let index = segment.index.as_ref()?;
+        Some((u64::from(index.boundary_at_or_before(floor(end) as u32)), end))
+    }
+
+    /// Takes back the bytes that [`Self::missing_tail`] asked for, `from` being where they begin:
+    /// batches that share the last block are kept in memory from now on. Returns their bytes and
+    /// their number.
+    ///
+    /// # Errors
+    /// The bytes are not whole batches.
+    pub fn restore_tail(&mut self, from: u64, bytes: &[u8]) -> Result<(u64, usize), BatchesError> {
+        let end = self.tail.written_bytes;
+        let shared_from = floor(end);
+        let segment_base = self.tail.written_segment;
+        let (mut kept_bytes, mut kept) = (0, Vec::new());
+        for batch in Batches::new(bytes).checking_crcs() {
+            let batch = batch?;
+            let position = from + batch.position as u64;
+            if position + batch.bytes.len() as u64 <= shared_from {
+                continue;
+            }
+            kept_bytes += batch.bytes.len() as u64;
+            kept.push(TailBatch {
+                base_offset: batch.header.base_offset(),
+                last_offset: batch.header.last_offset(),
+                segment_base,
+                position,
+                max_timestamp_ms: batch.header.max_timestamp_ms(),
+                round: 0,
+                bytes: Slice::copy_of(batch.bytes),
+            });
+        }
+        let count = kept.len();
+        let prefix = Slice::copy_of(&bytes[(shared_from - from) as usize..]);
+        let tail = &mut self.tail;
+        for batch in kept.into_iter().rev() {
+            tail.batches.push_front(batch);
+        }
+        tail.clean_count += count;
+        tail.prefix = Some(prefix);
+        Ok((kept_bytes, count))
+    }
+
+    /// Whether replay needs the partly filled block before it can write: how much of it, and
+    /// where it begins, in bytes of the written segment.
+    pub fn missing_prefix(&self) -> Option<(u64, u64)> {
+        let end = self.tail.written_bytes;
+        let is_missing = self.tail.prefix.is_none();
+        is_missing.then(|| (floor(end), end - floor(end)))
+    }
+
+    /// Gives the bytes of the partly filled block: from the file, or from a tail image.
+    pub fn set_prefix(&mut self, prefix: Slice) {
+        let expected = self.tail.written_bytes - floor(self.tail.written_bytes);
+        assert_eq!(prefix.len() as u64, expected, "the partly filled block");
+        self.tail.prefix = Some(prefix);
+    }
+
+    /// What a tail image holds: the bytes of the partly filled block that the next append will
+    /// share. Empty when the log ends at a block's border.
+    pub fn block_prefix(&self) -> Vec<u8> {
+        let active = self.active();
+        let end = active.size_bytes;
+        if active.base_offset != self.tail.written_segment && end == 0 {
+            return Vec::new();
+        }
+        self.tail
+            .bytes_before(self.tail.batches.len(), end, active.base_offset)
+    }
+
+    /// The next piece to write back: whole batches of rounds up to `through_round`, of one
+    /// segment, of at most `bytes_max` (one batch may be larger).
+    pub fn write_back_piece(&self, through_round: u64, bytes_max: u64) -> Option<WriteBackPiece> {
+        let tail = &self.tail;
+        let first = tail.first_dirty().filter(|batch| batch.round <= through_round)?;
+        let (segment_base, begin) = (first.segment_base, first.position);
+        let position = floor(begin);
+        let mut pieces: Vec<Slice> = Vec::new();
+        if position < begin {
+            debug_assert_eq!(segment_base, tail.written_segment);
+            let prefix = tail.prefix.clone().expect("loaded before the first append");
+            pieces.push(prefix);
+        }
+        let (mut batches, mut end) = (0, begin);
+        for batch in tail.batches.range(tail.clean_count..) {
+            let goes_on = batch.segment_base == segment_base && batch.round <= through_round;
+            if !goes_on || (batches > 0 && batch.end() - begin > bytes_max) {
+                break;
+            }
+            let joined = match pieces.last_mut() {
+                Some(last) => last.join(batch.bytes.clone()),
+                None => Err(batch.bytes.clone()),
+            };
+            if let Err(separate) = joined {
+                pieces.push(separate);
+            }
+            batches += 1;
+            end = batch.end();
+        }
+        Some(WriteBackPiece {
+            segment_base,
+            position,
+            pieces,
+            batches,
+            end,
+        })
+    }
+
+    /// A piece has been written: its batches are clean. Returns their bytes.
+    pub fn written_back(&mut self, piece: &WriteBackPiece) -> u64 {
+        let tail = &mut self.tail;
+        let mut bytes = 0;
+        for batch in tail.batches.range(tail.clean_count..).take(piece.batches) {
+            bytes += batch.bytes.len() as u64;
+        }
+        let behind = tail.clean_count + piece.batches;
+        let prefix = if piece.end == floor(piece.end) {
+            Slice::default()
+        } else {
+            if tail.written_segment != piece.segment_base {
+                tail.prefix = Some(Slice::default());
+            }
+            Slice::copy_of(&tail.bytes_before(behind, piece.end, piece.segment_base))
+        };
+        tail.prefix = Some(prefix);
+        tail.clean_count = behind;
+        tail.dirty_bytes -= bytes;
+        tail.written_segment = piece.segment_base;
+        tail.written_bytes = piece.end;
+        bytes
+    }
+
+    /// Drops the oldest clean batch from memory, when it lies in blocks that will never be written
+    /// again. Returns its bytes.
+    pub fn evict_one(&mut self) -> Option<u64> {
+        let tail = &mut self.tail;
+        if tail.clean_count == 0 {
+            return None;
+        }
+        let oldest = tail.batches.front()?;
+        let is_final = oldest.segment_base != tail.written_segment
+            || oldest.end() <= floor(tail.written_bytes);
+        if !is_final {
+            return None;
+        }
+        let bytes = oldest.bytes.len() as u64;
+        tail.batches.pop_front();
+        tail.clean_count -= 1;
+        if tail.batches.is_empty() {
+            // The chunk may have room yet, but it keeps memory for a partition that rests.
+            self.chunk = None;
+            self.chunk_class = 0;
+        }
+        Some(bytes)
+    }
+
+    /// The batches in memory, oldest first.
+    pub fn tail(&self) -> impl ExactSizeIterator<Item = &TailBatch> + DoubleEndedIterator {
+        self.tail.batches.iter()
+    }
+}
