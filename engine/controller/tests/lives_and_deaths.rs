@@ -1,0 +1,208 @@
+//! Deletion, restarts, and what is never used twice.
+
+mod house;
+
+use std::collections::BTreeSet;
+
+use house::{House, id, image_of, registered};
+use proptest::prelude::*;
+use sillon_buffer::planted::{self, Bug};
+use sillon_controller::*;
+
+fn topic(number: u8, name: &str) -> NewTopic {
+    NewTopic::with_defaults(id(number), name)
+}
+
+#[test]
+fn a_deletion_is_answered_when_it_is_durable() {
+    let mut house = House::new(1);
+    house.created(topic(1, "a.b")).unwrap();
+    let ticket = house.delete("a.b");
+    assert!(house.replies.is_empty());
+    house.durable();
+    assert!(house.answer(ticket).is_some());
+    let image = image_of(&house.published);
+    assert!(image.topic_named("a.b").is_none() && image.topic(id(1)).is_none());
+    assert_eq!(image.partitions_count(), 0);
+    assert_eq!(image.removed_topic(id(1)).map(|name| &**name), Some("a.b"));
+    house.created(topic(2, "a_b")).unwrap();
+}
+
+#[test]
+fn what_is_not_there_cannot_be_deleted() {
+    let mut house = House::new(1);
+    house.created(topic(1, "a")).unwrap();
+    let name = "b".to_owned();
+    let expected = DeleteTopicError::UnknownTopic { name: name.clone() };
+    assert_eq!(house.deleted(TopicTarget::Name(name)), Err(expected));
+    let expected = DeleteTopicError::UnknownTopicId { id: id(2) };
+    assert_eq!(house.deleted(TopicTarget::Id(id(2))), Err(expected));
+    let topics = vec![TopicTarget::Id(id(1)), TopicTarget::Name("a".to_owned())];
+    let ticket = house.request(ControlRequest::DeleteTopics { topics });
+    let ControlReply::DeleteTopics(results) = house.settle(ticket) else {
+        panic!("another answer");
+    };
+    assert_eq!(results[0].as_ref().unwrap().name, "a");
+    assert_eq!(results[1], Err(DeleteTopicError::NamedTwice));
+}
+
+#[test]
+fn a_creation_whose_topic_is_deleted_before_it_is_open_is_answered() {
+    let mut house = House::new(1);
+    let creation = house.create(topic(1, "a"));
+    house.durable();
+    house.delete("a");
+    house.durable();
+    assert!(house.answer(creation).is_some());
+
+    // The same, decided together: the partitions never come to be.
+    house.create(topic(2, "b"));
+    let creation = house.create(topic(3, "c"));
+    house.delete("c");
+    house.durable();
+    house.durable();
+    assert!(house.answer(creation).is_some());
+}
+
+#[test]
+fn every_registration_raises_the_epochs_of_what_the_broker_leads() {
+    let mut house = House::new(2);
+    let spread = NewTopic {
+        partitions: 2,
+        ..topic(2, "a")
+    };
+    house.created(spread).unwrap();
+    let epochs = |image: &Image| -> Vec<(i32, i32)> {
+        let partitions = image.topic(id(2)).unwrap().partitions().iter();
+        let mut epochs: Vec<_> = partitions
+            .map(|p| (p.leader.unwrap().0, p.leader_epoch.0))
+            .collect();
+        epochs.sort_unstable();
+        epochs
+    };
+    let mut image = image_of(&house.log);
+    assert_eq!(epochs(&image), [(1, 0), (2, 0)]);
+    image.apply(&registered(2));
+    assert_eq!(epochs(&image), [(1, 0), (2, 1)]);
+    planted::plant(Some(Bug::EpochNotRaised));
+    image.apply(&registered(2));
+    planted::plant(None);
+    assert_eq!(epochs(&image), [(1, 0), (2, 1)], "the planted bug");
+}
+
+#[test]
+fn a_producer_id_is_handed_out_only_when_its_block_is_durable() {
+    let mut house = House::new(1);
+    let first = house.request(ControlRequest::ProducerId);
+    assert!(house.replies.is_empty());
+    house.durable();
+    assert_eq!(house.answer(first), Some(ControlReply::ProducerId(0)));
+    for expected in 1..PRODUCER_ID_BLOCK {
+        let ticket = house.request(ControlRequest::ProducerId);
+        assert!(house.in_flight.is_none(), "the block is reserved");
+        assert_eq!(
+            house.answer(ticket),
+            Some(ControlReply::ProducerId(expected))
+        );
+    }
+    let next = house.request(ControlRequest::ProducerId);
+    assert!(house.replies.is_empty());
+    house.durable();
+    let expected = ControlReply::ProducerId(PRODUCER_ID_BLOCK);
+    assert_eq!(house.answer(next), Some(expected));
+}
+
+#[test]
+fn the_planted_bug_hands_out_a_producer_id_twice() {
+    planted::plant(Some(Bug::ProducerIdReused));
+    let mut house = House::new(1);
+    let before = house.request(ControlRequest::ProducerId);
+    let before = house.answer(before);
+    let mut house = house.crash(false);
+    let after = house.request(ControlRequest::ProducerId);
+    assert_eq!(before, house.answer(after));
+    planted::plant(None);
+}
+
+/// What is done to a controller, one after the other.
+#[derive(Clone, Debug)]
+enum Step {
+    Create(u8),
+    Delete(u8),
+    ProducerId,
+    Durable,
+    Ready(usize),
+    /// Whether the append in flight made it.
+    Crash(bool),
+}
+
+fn any_step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        (0..4u8).prop_map(Step::Create),
+        (0..4u8).prop_map(Step::Delete),
+        Just(Step::ProducerId),
+        Just(Step::Durable),
+        any::<usize>().prop_map(Step::Ready),
+        any::<bool>().prop_map(Step::Crash),
+    ]
+}
+
+/// What must hold whatever is done.
+#[derive(Default)]
+struct Seen {
+    producer_ids: BTreeSet<i64>,
+    topics_created: u8,
+}
+
+impl Seen {
+    fn check(&mut self, house: &mut House) {
+        for (_, reply) in house.replies.drain(..) {
+            if let ControlReply::ProducerId(id) = reply {
+                assert!(self.producer_ids.insert(id), "producer id {id} again");
+            }
+        }
+        let partitions = house.log.iter().filter_map(|record| match record {
+            MetadataRecord::Partition { incarnation, .. } => Some(incarnation.0),
+            _ => None,
+        });
+        let incarnations: Vec<u64> = partitions.collect();
+        assert!(incarnations.is_sorted_by(|a, b| a < b), "{incarnations:?}");
+        assert_eq!(image_of(&house.published), image_of(&house.log));
+    }
+}
+
+proptest! {
+    #[test]
+    fn nothing_is_used_twice_whenever_the_controller_crashes(
+        steps in prop::collection::vec(any_step(), 1..60)
+    ) {
+        let mut house = House::new(1);
+        let mut seen = Seen::default();
+        for step in steps {
+            match step {
+                Step::Create(name) => {
+                    seen.topics_created += 1;
+                    house.create(topic(seen.topics_created, &name.to_string()));
+                }
+                Step::Delete(name) => {
+                    house.delete(&name.to_string());
+                }
+                Step::ProducerId => {
+                    house.request(ControlRequest::ProducerId);
+                }
+                Step::Durable => {
+                    if house.in_flight.is_some() {
+                        house.durable();
+                    }
+                }
+                Step::Ready(turn) => {
+                    let next = house.controller.image().next_incarnation().0;
+                    let turn = turn as u64 % (next + 1);
+                    house.ready(sillon_record::PartitionIncarnation(turn), None);
+                }
+                Step::Crash(durable) => house = house.crash(durable),
+            }
+            seen.check(&mut house);
+        }
+    }
+}
