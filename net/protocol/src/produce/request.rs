@@ -71,6 +71,8 @@ impl<F: Frame> ProduceRequest<F> {
     /// Lets go of the frame and keeps the vectors' memory.
     pub fn clear(&mut self) {
         self.transactional_id = None;
+        self.acks = 0;
+        self.timeout_ms = 0;
         reuse(&mut self.topics);
         reuse(&mut self.partitions);
     }

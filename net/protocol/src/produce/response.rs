@@ -182,6 +182,7 @@ impl<F: Frame> ProduceResponse<F> {
     pub fn clear(&mut self) {
         reuse(&mut self.topics);
         reuse(&mut self.partitions);
+        self.throttle_time_ms = 0;
         reuse(&mut self.endpoints);
     }
 
