@@ -9,6 +9,7 @@ mod epochs;
 mod files;
 mod index;
 mod index_files;
+pub mod partition;
 mod producers;
 mod producers_codec;
 

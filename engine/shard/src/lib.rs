@@ -6,11 +6,34 @@
 #![forbid(unsafe_code)]
 
 mod action;
+mod boot;
+mod checkpoint;
+mod cold;
+mod config;
 mod event;
+mod fetch;
 mod io;
+mod layout;
+mod lifecycle;
+mod lookup;
+mod metadata_log;
+mod partition;
+mod prepare;
+mod procedure;
+mod produce;
+mod recovery;
 mod request;
+mod round;
+mod shard;
+mod state;
+mod write_back;
+mod zeroing;
 
 pub use action::{Action, LogLevel};
+pub use boot::{Boot, BootError, Entropy, JOURNAL_BYTES, NodeConfig, Opened};
+pub use config::{ShardConfig, ShardMemory};
 pub use event::{Event, Now, TICK_MS};
 pub use io::*;
+pub use metadata_log::MetadataLog;
 pub use request::*;
+pub use shard::Shard;

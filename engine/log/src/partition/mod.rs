@@ -315,7 +315,10 @@ impl PartitionLog {
         let last_offset = Offset(next_offset.0 - 1);
         let segment = self.segments.last_mut().expect("a log has a segment");
         let position = segment.size_bytes;
-        let index = segment.index.as_mut().expect("the active segment has its index");
+        let index = segment
+            .index
+            .as_mut()
+            .expect("the active segment has its index");
         index.appended(
             last_offset,
             position as u32,
@@ -341,7 +344,10 @@ impl PartitionLog {
     }
 
     fn chunk_for(&mut self, len: usize, pool: &Pool) -> &mut ChunkWriter {
-        let has_room = self.chunk.as_ref().is_some_and(|chunk| chunk.remaining() >= len);
+        let has_room = self
+            .chunk
+            .as_ref()
+            .is_some_and(|chunk| chunk.remaining() >= len);
         if !has_room {
             let is_first = self.chunk.is_none();
             if !is_first && self.chunk_class + 1 < CLASSES_BYTES.len() {

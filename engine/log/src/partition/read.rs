@@ -58,14 +58,20 @@ impl PartitionLog {
     }
 
     fn read_file(&self, offset: Offset) -> ReadPlan {
-        let segment = self.segment_of(offset);
-        let limit = match self.tail.batches.front() {
-            Some(oldest) if oldest.segment_base == segment.base_offset => oldest.position,
-            _ => self.written_bytes(segment.base_offset),
-        };
+        let segment_base = self.segment_of(offset).base_offset;
         ReadPlan::File {
-            segment_base: segment.base_offset,
-            limit,
+            segment_base,
+            limit: self.file_limit(segment_base),
+        }
+    }
+
+    /// Below which position a segment is read from its file, in bytes: from there on it is in
+    /// memory.
+    pub fn file_limit(&self, segment_base: Offset) -> u64 {
+        match self.tail.batches.front() {
+            Some(oldest) if oldest.segment_base == segment_base => oldest.position,
+            Some(oldest) if oldest.segment_base < segment_base => 0,
+            _ => self.written_bytes(segment_base),
         }
     }
 

@@ -121,6 +121,11 @@ impl PartitionLog {
         self.tail.first_dirty().map(|batch| batch.round)
     }
 
+    /// The segment of the oldest batch that is not in its file yet.
+    pub fn dirty_segment(&self) -> Option<Offset> {
+        self.tail.first_dirty().map(|batch| batch.segment_base)
+    }
+
     /// How far the segment `base_offset` has been written, in bytes.
     pub fn written_bytes(&self, base_offset: Offset) -> u64 {
         if base_offset == self.tail.written_segment {
@@ -147,7 +152,10 @@ impl PartitionLog {
         let end = self.tail.written_bytes;
         let segment = self.segment(self.tail.written_segment)?;
         let index = segment.index.as_ref()?;
-        Some((u64::from(index.boundary_at_or_before(floor(end) as u32)), end))
+        Some((
+            u64::from(index.boundary_at_or_before(floor(end) as u32)),
+            end,
+        ))
     }
 
     /// Takes back the bytes that [`Self::missing_tail`] asked for, `from` being where they begin:
@@ -220,7 +228,9 @@ impl PartitionLog {
     /// segment, of at most `bytes_max` (one batch may be larger).
     pub fn write_back_piece(&self, through_round: u64, bytes_max: u64) -> Option<WriteBackPiece> {
         let tail = &self.tail;
-        let first = tail.first_dirty().filter(|batch| batch.round <= through_round)?;
+        let first = tail
+            .first_dirty()
+            .filter(|batch| batch.round <= through_round)?;
         let (segment_base, begin) = (first.segment_base, first.position);
         let position = floor(begin);
         let mut pieces: Vec<Slice> = Vec::new();

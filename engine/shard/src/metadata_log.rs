@@ -1,0 +1,244 @@
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use sillon_buffer::{BLOCK_BYTES, Slice};
+use sillon_controller::{AppendError, MetadataRecord, decode_append, encode_append};
+
+use crate::layout::METADATA_LOG;
+use crate::procedure::{Io, Procedures, Signal, bytes, done};
+use crate::{Access, Action, DiskError, DiskOp, DiskOutput, DiskResult, FileId, IoClass, OpId};
+
+/// Added to the numbers of the metadata log's operations and files.
+pub(crate) const NAMESPACE: u64 = 0b11 << 62;
+
+/// Why the metadata log cannot be read. Nothing has been given up.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum MetadataLogError {
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    #[error("metadata.log, byte {at}: {error}, and valid appends follow at byte {next}")]
+    Damaged {
+        at: usize,
+        error: AppendError,
+        next: usize,
+    },
+    #[error("metadata.log, byte {at}: {error}")]
+    Newer { at: usize, error: AppendError },
+    #[error("metadata.log, byte {at}: record {found} follows record {expected}")]
+    Order {
+        at: usize,
+        found: u64,
+        expected: u64,
+    },
+}
+
+/// The durable log of cluster metadata. Appends are whole: each begins on a fresh block, so that a
+/// torn one harms nothing before it.
+pub struct MetadataLog {
+    io: Io,
+    procedures: Procedures,
+    shared: Rc<RefCell<Queue>>,
+}
+
+struct Queue {
+    waiting: VecDeque<Vec<u8>>,
+    results: VecDeque<Result<(), DiskError>>,
+    arrived: Signal,
+    records_count: u64,
+}
+
+impl MetadataLog {
+    /// A log of `records_count` records that ends at `end`, in bytes.
+    pub(crate) fn new(records_count: u64, end: u64) -> MetadataLog {
+        let io = Io::new(NAMESPACE);
+        let shared = Rc::new(RefCell::new(Queue {
+            waiting: VecDeque::new(),
+            results: VecDeque::new(),
+            arrived: Signal::default(),
+            records_count,
+        }));
+        io.spawn(append_all(shared.clone(), io.clone(), end));
+        MetadataLog {
+            io,
+            procedures: Procedures::default(),
+            shared,
+        }
+    }
+
+    /// Whether an operation is the metadata log's.
+    pub fn owns(op: OpId) -> bool {
+        op.0 & NAMESPACE == NAMESPACE
+    }
+
+    /// Begins to append records, which hold together or not at all.
+    pub fn append(&mut self, records: &[MetadataRecord], actions: &mut Vec<Action>) {
+        {
+            let mut queue = self.shared.borrow_mut();
+            let mut encoded = Vec::new();
+            encode_append(queue.records_count, records, &mut encoded);
+            queue.records_count += records.len() as u64;
+            queue.waiting.push_back(encoded);
+            queue.arrived.raise(&self.io);
+        }
+        self.procedures.run(&self.io);
+        self.io.drain(actions);
+    }
+
+    /// Takes a completion. Some when the oldest append has ended: durable, or failed, after which
+    /// the log takes no more.
+    pub fn handle(
+        &mut self,
+        op: OpId,
+        result: DiskResult,
+        actions: &mut Vec<Action>,
+    ) -> Option<Result<(), DiskError>> {
+        self.io.complete(op, result);
+        self.procedures.run(&self.io);
+        self.io.drain(actions);
+        self.shared.borrow_mut().results.pop_front()
+    }
+}
+
+async fn append_all(shared: Rc<RefCell<Queue>>, io: Io, mut end: u64) {
+    let mut open = None;
+    loop {
+        let arrived = {
+            let mut queue = shared.borrow_mut();
+            match queue.waiting.pop_front() {
+                Some(encoded) => Ok(encoded),
+                None => Err(queue.arrived.clone()),
+            }
+        };
+        let encoded = match arrived {
+            Ok(encoded) => encoded,
+            Err(arrived) => {
+                arrived.wait(&io).await;
+                continue;
+            }
+        };
+        let result = append(&io, &mut open, &mut end, &encoded).await;
+        let has_failed = result.is_err();
+        shared.borrow_mut().results.push_back(result);
+        if has_failed {
+            return;
+        }
+    }
+}
+
+/// Appends and makes durable. `end` moves on to the next block.
+pub(crate) async fn append(
+    io: &Io,
+    open: &mut Option<FileId>,
+    end: &mut u64,
+    encoded: &[u8],
+) -> Result<(), DiskError> {
+    let file = match open {
+        Some(file) => *file,
+        None => {
+            let file = io.new_file();
+            open_log(io, file).await?;
+            *open.insert(file)
+        }
+    };
+    let len = (encoded.len() as u64).next_multiple_of(BLOCK_BYTES as u64);
+    let allocate = io.call(DiskOp::Allocate {
+        file,
+        position: *end,
+        len,
+    });
+    done(allocate.await)?;
+    let write = io.call(DiskOp::Write {
+        file,
+        position: *end,
+        pieces: vec![Slice::copy_of(encoded)],
+        class: IoClass::Journal,
+    });
+    done(write.await)?;
+    done(io.call(DiskOp::Sync { file }).await)?;
+    *end += len;
+    Ok(())
+}
+
+async fn open_log(io: &Io, file: FileId) -> Result<u64, DiskError> {
+    let open = io.call(DiskOp::Open {
+        file,
+        path: METADATA_LOG.into(),
+        create: true,
+        access: Access::Direct,
+    });
+    match open.await? {
+        DiskOutput::Opened { len } => Ok(len),
+        other => unreachable!("opening answers a length, not {other:?}"),
+    }
+}
+
+/// What a metadata log holds.
+pub(crate) struct Loaded {
+    pub(crate) records: Vec<MetadataRecord>,
+    /// Where the next append begins, in bytes.
+    pub(crate) end: u64,
+}
+
+/// Reads the whole log and cuts off an append that a crash has torn: it was never answered for.
+pub(crate) async fn load(io: &Io) -> Result<Loaded, MetadataLogError> {
+    let file = io.new_file();
+    let len = open_log(io, file).await?;
+    let read = io.call(DiskOp::Read {
+        file,
+        position: 0,
+        len,
+    });
+    let content = bytes(read.await)?;
+    let loaded = parse(&content)?;
+    if loaded.end < len {
+        let len = loaded.end;
+        done(io.call(DiskOp::Truncate { file, len }).await)?;
+    }
+    done(io.call(DiskOp::Sync { file }).await)?;
+    done(io.call(DiskOp::Close { file }).await)?;
+    done(io.call(DiskOp::SyncFolder { path: "".into() }).await)?;
+    Ok(loaded)
+}
+
+fn parse(content: &[u8]) -> Result<Loaded, MetadataLogError> {
+    let mut records = Vec::new();
+    let mut at = 0;
+    while at < content.len() {
+        let append = match decode_append(&content[at..]) {
+            Ok(Some(append)) => append,
+            Ok(None) => break,
+            Err(error @ AppendError::Format { .. }) => {
+                return Err(MetadataLogError::Newer { at, error });
+            }
+            Err(error) => {
+                let count = records.len() as u64;
+                if let Some(next) = valid_behind(content, at, count) {
+                    return Err(MetadataLogError::Damaged { at, error, next });
+                }
+                break;
+            }
+        };
+        if append.first_index != records.len() as u64 {
+            return Err(MetadataLogError::Order {
+                at,
+                found: append.first_index,
+                expected: records.len() as u64,
+            });
+        }
+        records.extend(append.records);
+        at += append.len_bytes.next_multiple_of(BLOCK_BYTES);
+    }
+    let end = at as u64;
+    Ok(Loaded { records, end })
+}
+
+/// Where a valid append of later records begins behind `at`: then what is at `at` was durable
+/// once.
+fn valid_behind(content: &[u8], at: usize, count: u64) -> Option<usize> {
+    let mut blocks = (at + BLOCK_BYTES..content.len()).step_by(BLOCK_BYTES);
+    blocks.find(|block| {
+        decode_append(&content[*block..])
+            .is_ok_and(|append| append.is_some_and(|append| append.first_index > count))
+    })
+}

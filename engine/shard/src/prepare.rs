@@ -1,0 +1,217 @@
+//! Space before promise: an append goes only where the file system has reserved room, so the
+//! active segment is opened and extended ahead of it.
+
+use sillon_record::PartitionIncarnation;
+
+use crate::cold::{ColdError, restore_tail};
+use crate::partition::{OpenSegment, Readiness};
+use crate::procedure::{Io, done};
+use crate::state::{Shared, State};
+use crate::{Access, DiskError, DiskOp, LogLevel, Refusal};
+
+/// Room that a fresh segment gets, in bytes: small, because 1,000 idle partitions must not take
+/// 1,000 segments.
+const FIRST_BYTES: u64 = 64 << 10;
+
+/// Room that is added at a time at most, in bytes: as much as there is already, up to this.
+const STEP_BYTES_MAX: u64 = 64 << 20;
+
+impl State {
+    /// Opens the active segment and gives it room for what waits; then that is appended.
+    pub(crate) fn prepare(&mut self, io: &Io, key: usize) {
+        let shared = self.shared.upgrade().expect("a shard owns its state");
+        let partition = &mut self.partitions[key];
+        partition.readiness = Readiness::Preparing;
+        let incarnation = partition.incarnation;
+        io.spawn(prepare(shared, io.clone(), key, incarnation));
+    }
+
+    /// Gives the active segment room for `size` bytes more; then what waits is appended.
+    pub(crate) fn allocate_ahead(&mut self, io: &Io, key: usize, _size: u64) {
+        self.prepare(io, key);
+    }
+
+    /// Reserves the next room before the last one is used up. Nobody waits for it.
+    pub(crate) fn reserve_ahead(&mut self, io: &Io, key: usize) {
+        let shared = self.shared.upgrade().expect("a shard owns its state");
+        let partition = &mut self.partitions[key];
+        let end = partition.log.active().size_bytes;
+        let segment_bytes = u64::from(partition.config.segment_bytes);
+        let incarnation = partition.incarnation;
+        let Some(file) = partition.active_file() else {
+            return;
+        };
+        let used_most = file.allocated_bytes.saturating_sub(end) < file.allocated_bytes / 4;
+        if used_most && !file.is_allocating && file.allocated_bytes < segment_bytes {
+            file.is_allocating = true;
+            io.spawn(reserve(shared, io.clone(), key, incarnation));
+        }
+    }
+
+    /// Bytes that the batch at the head of the queue needs.
+    fn bytes_wanted(&self, key: usize) -> u64 {
+        let head = self.partitions[key].blocked.front();
+        let batch = head.and_then(|(request, entry)| match self.requests.get(*request) {
+            Some(crate::state::Pending::Produce { produce, .. }) => produce.entries.get(*entry),
+            _ => None,
+        });
+        batch.map_or(0, |entry| entry.batch.bytes().len() as u64)
+    }
+}
+
+/// How far a segment that ends at `end` gets room, when `wanted` bytes wait and `allocated` are
+/// there.
+fn target(end: u64, wanted: u64, allocated: u64, segment_bytes: u64) -> u64 {
+    let step = allocated.clamp(FIRST_BYTES, STEP_BYTES_MAX);
+    let target = (allocated + step).min(segment_bytes).max(end + wanted);
+    target.next_multiple_of(sillon_buffer::BLOCK_BYTES as u64)
+}
+
+async fn prepare(shared: Shared, io: Io, key: usize, incarnation: PartitionIncarnation) {
+    let result = open_and_allocate(&shared, &io, key, incarnation).await;
+    let mut state = shared.borrow_mut();
+    if !state.is_same(key, incarnation) {
+        return;
+    }
+    match result {
+        Ok(()) => {
+            state.partitions[key].readiness = Readiness::Ready;
+            state.resume(&io, key);
+        }
+        Err(ColdError::Gone) => {}
+        Err(ColdError::Disk(DiskError::NoSpace)) => {
+            // Not for good: the next append tries again.
+            state.partitions[key].readiness = Readiness::Cold;
+            let folder = state.partitions[key].folder.clone();
+            state.log(
+                LogLevel::Warn,
+                format!("no space left for {folder}: appends are refused until there is"),
+            );
+            state.refuse_blocked(key, Refusal::Storage);
+        }
+        Err(error) => {
+            let folder = state.partitions[key].folder.clone();
+            state.take_offline(key, format!("{folder} cannot be opened: {error}"));
+        }
+    }
+}
+
+async fn open_and_allocate(
+    shared: &Shared,
+    io: &Io,
+    key: usize,
+    incarnation: PartitionIncarnation,
+) -> Result<(), ColdError> {
+    restore_tail(shared, io, key, incarnation).await?;
+    let (base_offset, path, is_open) = {
+        let mut state = shared.borrow_mut();
+        if !state.is_same(key, incarnation) {
+            return Err(ColdError::Gone);
+        }
+        let partition = &mut state.partitions[key];
+        let base_offset = partition.log.active().base_offset;
+        let path = partition.reader(base_offset).path.clone();
+        (base_offset, path, partition.active_file().is_some())
+    };
+    if !is_open {
+        let file = io.new_file();
+        let access = Access::Direct;
+        let create = true;
+        let opened = io.call(DiskOp::Open {
+            file,
+            path,
+            create,
+            access,
+        });
+        done(opened.await)?;
+        let mut state = shared.borrow_mut();
+        if !state.is_same(key, incarnation) {
+            drop(state);
+            done(io.call(DiskOp::Close { file }).await)?;
+            return Err(ColdError::Gone);
+        }
+        state.partitions[key].open.push(OpenSegment {
+            base_offset,
+            file,
+            allocated_bytes: 0,
+            is_new: true,
+            is_unsynced: false,
+            is_allocating: false,
+        });
+    }
+    loop {
+        let (file, from, to) = {
+            let mut state = shared.borrow_mut();
+            if !state.is_same(key, incarnation) {
+                return Err(ColdError::Gone);
+            }
+            let wanted = state.bytes_wanted(key);
+            let partition = &mut state.partitions[key];
+            let end = partition.log.active().size_bytes;
+            let segment_bytes = u64::from(partition.config.segment_bytes);
+            let open = partition.active_file().ok_or(ColdError::Gone)?;
+            if open.allocated_bytes >= end + wanted && open.allocated_bytes > 0 {
+                return Ok(());
+            }
+            let from = open.allocated_bytes;
+            (open.file, from, target(end, wanted, from, segment_bytes))
+        };
+        allocate(io, file, from, to).await?;
+        let mut state = shared.borrow_mut();
+        if !state.is_same(key, incarnation) {
+            return Err(ColdError::Gone);
+        }
+        if let Some(open) = state.partitions[key].open_file(base_offset) {
+            open.allocated_bytes = open.allocated_bytes.max(to);
+        }
+    }
+}
+
+async fn allocate(io: &Io, file: crate::FileId, from: u64, to: u64) -> Result<(), DiskError> {
+    let len = to - from;
+    let position = from;
+    let allocated = io.call(DiskOp::Allocate {
+        file,
+        position,
+        len,
+    });
+    done(allocated.await)
+}
+
+async fn reserve(shared: Shared, io: Io, key: usize, incarnation: PartitionIncarnation) {
+    let wanted = {
+        let mut state = shared.borrow_mut();
+        if !state.is_same(key, incarnation) {
+            return;
+        }
+        let partition = &mut state.partitions[key];
+        let end = partition.log.active().size_bytes;
+        let segment_bytes = u64::from(partition.config.segment_bytes);
+        let base_offset = partition.log.active().base_offset;
+        let open = partition.active_file();
+        open.map(|open| {
+            let from = open.allocated_bytes;
+            let to = target(end, 0, from, segment_bytes);
+            (base_offset, open.file, from, to)
+        })
+    };
+    let Some((base_offset, file, from, to)) = wanted else {
+        return;
+    };
+    // A failure is found again, and answered, when the room is needed.
+    let allocated = if to > from {
+        allocate(&io, file, from, to).await
+    } else {
+        Ok(())
+    };
+    let mut state = shared.borrow_mut();
+    if !state.is_same(key, incarnation) {
+        return;
+    }
+    if let Some(open) = state.partitions[key].open_file(base_offset) {
+        open.is_allocating = false;
+        if allocated.is_ok() {
+            open.allocated_bytes = open.allocated_bytes.max(to);
+        }
+    }
+}
