@@ -80,3 +80,41 @@ fn content_bytes(entries_count: usize, payloads_bytes: u64) -> u64 {
 fn round_bytes(entries_count: usize, payloads_bytes: u64) -> u64 {
     content_bytes(entries_count, payloads_bytes).next_multiple_of(BLOCK)
 }
+
+#[cfg(test)]
+mod tests {
+    use sillon_buffer::Pool;
+    use sillon_record::{LeaderEpoch, Offset, PartitionIncarnation};
+
+    use super::*;
+    use crate::{ChainPoint, EntryKind, Incarnation, JournalId, RingLayout, Writer};
+
+    #[test]
+    fn a_sealed_gather_is_empty_and_keeps_its_memory() {
+        let layout = RingLayout {
+            files: 1,
+            file_bytes: 1 << 20,
+        };
+        let mut writer = Writer::new(layout, JournalId(1), Incarnation(2), ChainPoint::FRESH);
+        let (mut gather, pool) = (Gather::new(), Pool::new());
+        let meta = EntryMeta {
+            kind: EntryKind::TailImage,
+            partition: PartitionIncarnation(3),
+            segment_base: Offset(0),
+            position: 0,
+            base_offset: Offset(0),
+            leader_epoch: LeaderEpoch(0),
+        };
+        let mut memory = Vec::new();
+        for _ in 0..3 {
+            for _ in 0..100 {
+                gather.push(meta, Slice::copy_of(b"image"));
+            }
+            memory.push((gather.headers.as_ptr(), gather.pieces.as_ptr()));
+            writer.seal(&mut gather, &pool);
+            assert!(gather.is_empty() && gather.pieces.is_empty());
+            assert_eq!(gather.len_bytes(), BLOCK);
+        }
+        assert!(memory.iter().all(|pointers| *pointers == memory[0]));
+    }
+}

@@ -1,0 +1,138 @@
+use sillon_buffer::Slice;
+use sillon_journal::{ChainPoint, EntryKind, Gap, Replay};
+
+use crate::ring::*;
+
+#[test]
+fn a_hole_in_what_was_promised_is_named_with_its_place_and_the_way_out() {
+    let mut journal = Journal::fresh();
+    let written: Vec<_> = (0..6).map(|_| journal.flushed_round(2)).collect();
+    journal.ring.flip(written[2].position, 5000);
+    let (rounds, end) = journal.replay(ChainPoint::FRESH);
+    assert_eq!(entries(&rounds), entries_written(&written[..2]));
+    let gap = end.unwrap_err();
+    let expected = Gap {
+        position: written[2].position,
+        sequence: 3,
+        // That of round 6.
+        durable_through: 5,
+    };
+    assert_eq!(gap, expected);
+    let text = gap.to_string();
+    for part in [
+        "round 3",
+        "file 0",
+        "byte 16384",
+        "up to 5",
+        "repair --accept-loss",
+    ] {
+        assert!(text.contains(part), "{text}");
+    }
+}
+
+#[test]
+fn a_hole_in_what_was_only_written_drops_everything_behind_it() {
+    let mut journal = Journal::fresh();
+    let first = journal.flushed_round(1);
+    let end = journal.writer.chain_point();
+    let lost = journal.round(&[batch(2, b"lost")]);
+    journal.round(&[batch(3, b"survives, in vain")]);
+    journal.ring.write(lost.position, &[0; 4096]);
+    let (rounds, found) = journal.replay(ChainPoint::FRESH);
+    assert_eq!(entries(&rounds), entries_written(&[first]));
+    assert_eq!(found, Ok(end));
+}
+
+#[test]
+fn the_headers_of_a_torn_round_are_witness_enough() {
+    let mut journal = Journal::fresh();
+    let first = journal.flushed_round(2);
+    let second = journal.round(&[batch(2, &[2; 6000])]);
+    journal.ring.flip(first.position, 6000);
+    // The payload and the padding of the second are torn as well; its headers say that the
+    // first had been flushed.
+    journal.ring.flip(second.position, 5000);
+    journal.ring.flip(second.position, 8191);
+    let gap = journal.replay(ChainPoint::FRESH).1.unwrap_err();
+    assert_eq!((gap.sequence, gap.durable_through), (1, 1));
+}
+
+#[test]
+fn the_checkpoints_own_promise_counts() {
+    let mut journal = Journal::fresh();
+    let first = journal.flushed_round(1);
+    let from = ChainPoint {
+        durable_through: 1,
+        ..ChainPoint::FRESH
+    };
+    journal.ring.flip(first.position, 0);
+    assert_eq!(journal.replay(from).1.unwrap_err().durable_through, 1);
+}
+
+#[test]
+fn a_witness_is_found_wherever_in_the_ring_it_lies() {
+    let mut journal = Journal::fresh();
+    for _ in 0..10 {
+        journal.flushed_round(4);
+    }
+    let checkpoint = journal.writer.chain_point();
+    journal.writer.recycle(10);
+    let first = journal.flushed_round(8);
+    // All that follows is damaged too, but for the last, right before the checkpoint's place.
+    let mut between: Vec<_> = (0..10).map(|_| journal.flushed_round(4)).collect();
+    let last = between.pop().expect("there are ten").position;
+    assert_eq!((last.file, last.offset), (2, 4 * BLOCK));
+    for round in &between {
+        journal.ring.flip(round.position, 1);
+    }
+    journal.ring.flip(first.position, 1);
+    let gap = journal.replay(checkpoint).1.unwrap_err();
+    assert_eq!((gap.sequence, gap.durable_through), (11, 20));
+    assert_eq!(gap.position, first.position);
+}
+
+#[test]
+fn what_lies_behind_a_gap_can_be_listed_and_the_chain_taken_up_before_it() {
+    let mut journal = Journal::fresh();
+    let written: Vec<_> = (0..6).map(|_| journal.flushed_round(3)).collect();
+    journal.ring.flip(written[1].position, 0);
+    journal.ring.flip(written[3].position, 9000);
+    let mut replay = Replay::new(LAYOUT, ID, LIFE, ChainPoint::FRESH);
+    while infallible(replay.next(&mut journal.ring)).is_some() {}
+    assert!(infallible(replay.finish(&mut journal.ring)).is_err());
+    let repaired = replay.chain_point();
+    assert_eq!((repaired.next_sequence, repaired.durable_through), (2, 1));
+    let mut given_up = Vec::new();
+    while let Some(round) = infallible(replay.next_behind_gap(&mut journal.ring)) {
+        given_up.push(round);
+    }
+    let survivors = [written[2].clone(), written[4].clone(), written[5].clone()];
+    assert_eq!(entries(&given_up), entries_written(&survivors));
+}
+
+#[test]
+fn damage_to_the_last_flushed_round_alone_cannot_be_told_from_a_torn_write() {
+    let mut journal = Journal::fresh();
+    journal.flushed_round(1);
+    let last = journal.flushed_round(1);
+    journal.ring.flip(last.position, 100);
+    assert_eq!(
+        journal
+            .replay(ChainPoint::FRESH)
+            .1
+            .map(|end| end.next_sequence),
+        Ok(2)
+    );
+}
+
+#[test]
+fn a_bit_in_the_part_of_a_batch_that_its_own_checksum_does_not_cover_is_seen() {
+    for byte in 0..21 {
+        let mut journal = Journal::fresh();
+        let written = journal.flushed_round(1);
+        journal.round(&[(meta(EntryKind::CleanStop, 0), Slice::default())]);
+        journal.ring.flip(written.position, 88 + 48 + byte);
+        let gap = journal.replay(ChainPoint::FRESH).1.unwrap_err();
+        assert_eq!(gap.sequence, 1, "byte {byte}");
+    }
+}
