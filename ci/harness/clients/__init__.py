@@ -1,0 +1,1 @@
+"""One file for each client: `round_trip(broker, topic, codec, count)` writes, reads and compares."""
