@@ -115,9 +115,11 @@ pub fn decode_checkpoint(
     if crc32fast::hash(&file[..body_bytes + 4]) != trailer.u32()? {
         return Err(CheckpointError::Checksum { len: file.len() });
     }
+    let mut cursor = Cursor::new(&file[..body_bytes]);
+    cursor.bytes(MAGIC.len() + 2)?;
     let header = decode_header(&mut cursor)?;
     let mut partitions = Vec::new();
-    while cursor.at() < body_bytes {
+    while cursor.remaining() > 0 {
         let at = cursor.at();
         let partition = decode_framed_partition(&mut cursor)
             .map_err(|fault| CheckpointError::Partition { at, fault })?;

@@ -5,12 +5,12 @@ use sillon_record::{LeaderEpoch, Offset};
 /// Version of the file that this code writes and reads: Kafka's.
 const FORMAT_VERSION: &str = "0";
 
-/// A leader epoch and the first offset that was appended under it.
+/// A leader epoch and where it began.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EpochEntry {
     /// The epoch.
     pub epoch: LeaderEpoch,
-    /// Offset of its first record.
+    /// Offset of its first record, or of the next one while it has none.
     pub start_offset: Offset,
 }
 
@@ -18,15 +18,18 @@ pub struct EpochEntry {
 /// (KIP-101, KIP-279, KIP-320). Owned by the partition's shard, kept in its checkpoint and, as
 /// Kafka's `leader-epoch-checkpoint`, in the partition's folder.
 ///
-/// Both epochs and start offsets ascend strictly. An epoch without records has no entry.
+/// Both epochs and start offsets ascend strictly. A leader assigns its epoch as soon as it leads,
+/// not with its first record: asked for an epoch that it never saw (a follower's divergent tail)
+/// it must know an epoch above that one, or the follower would have nothing to truncate to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LeaderEpochs {
     entries: Vec<EpochEntry>,
 }
 
 impl LeaderEpochs {
-    /// Notes that the record at `start` is appended under `epoch`. Nothing changes when `epoch`
-    /// has begun before; what contradicts the new entry is forgotten.
+    /// Notes that records from `start` on are appended under `epoch`. Nothing changes when `epoch`
+    /// has begun before; what contradicts the new entry is forgotten, and an epoch that ended
+    /// without a record.
     pub fn assign(&mut self, epoch: LeaderEpoch, start: Offset) {
         let has_begun = self
             .entries
@@ -45,7 +48,7 @@ impl LeaderEpochs {
         });
     }
 
-    /// The latest epoch with a record.
+    /// The latest epoch.
     pub fn latest(&self) -> Option<LeaderEpoch> {
         self.entries.last().map(|entry| entry.epoch)
     }

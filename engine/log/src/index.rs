@@ -34,7 +34,8 @@ pub struct IndexEntry {
 pub struct SegmentIndex {
     base_offset: Offset,
     entries: Vec<IndexEntry>,
-    /// The last batch, whether `entries` has it or not.
+    /// The last batch, whether `entries` has it or not; after a truncation and in an index that
+    /// was read from files, the last one known, with a maximum that covers all of the segment.
     last: Option<IndexEntry>,
     interval_bytes: u64,
     /// Bytes of log from the last entry's batch on, that included.
@@ -56,8 +57,7 @@ impl SegmentIndex {
     /// Notes a batch at the end of the segment. `max_timestamp_ms` is the batch's own.
     ///
     /// # Panics
-    /// When the batch does not come behind the last one, or its last offset is more than
-    /// `i32::MAX` above the base offset: such a segment had to be rolled before.
+    /// When the batch does not come behind the last one, or [`Self::has_room_for`] denies it.
     pub fn appended(
         &mut self,
         last_offset: Offset,
@@ -67,7 +67,6 @@ impl SegmentIndex {
     ) {
         let relative_offset = self
             .relative(last_offset)
-            .filter(|relative| *relative <= i32::MAX as u32)
             .expect("a segment is rolled before its offsets leave the range of an index entry");
         let mut entry = IndexEntry {
             relative_offset,
@@ -117,28 +116,25 @@ impl SegmentIndex {
     /// an upper bound: batches between two entries are not remembered one by one. Lookups by time
     /// stay right, they may only begin earlier than they need to.
     pub fn truncate(&mut self, end_position: u32) {
-        let Some(last) = self.last.filter(|last| last.position >= end_position) else {
+        let Some(last) = &mut self.last else {
             return;
         };
         if end_position == 0 {
             *self = SegmentIndex::new(self.base_offset);
             return;
         }
-        let kept = self
-            .entries
-            .partition_point(|entry| entry.position < end_position);
-        self.entries.truncate(kept);
-        let anchor = self.entries.last().copied();
-        let anchor_position = anchor.map_or(0, |entry| entry.position);
-        self.bytes_since_entry = u64::from(end_position - anchor_position);
-        let relative_offset = anchor.map_or(0, |entry| entry.relative_offset);
-        self.last = Some(IndexEntry {
-            relative_offset,
-            position: anchor_position,
-            max_timestamp_ms: last.max_timestamp_ms,
-            // With the maximum's own batch gone, the bound is tied to the last batch known.
-            max_timestamp_offset: last.max_timestamp_offset.min(relative_offset),
-        });
+        if last.position >= end_position {
+            let kept = self
+                .entries
+                .partition_point(|entry| entry.position < end_position);
+            self.entries.truncate(kept);
+            let newest = self.entries.last();
+            last.position = newest.map_or(0, |entry| entry.position);
+            last.relative_offset = newest.map_or(0, |entry| entry.relative_offset);
+            self.bytes_since_entry = u64::from(end_position - last.position);
+        }
+        // With the maximum's own batch gone, the bound is tied to the last batch known.
+        last.max_timestamp_offset = last.max_timestamp_offset.min(last.relative_offset);
     }
 
     /// All entries, ascending. The batch at position 0 and the last batch need not be there.
@@ -176,6 +172,12 @@ impl SegmentIndex {
         index
     }
 
+    /// Whether a batch that ends at `last_offset` can be in this segment: index entries hold
+    /// offsets up to `i32::MAX` above the base offset. Otherwise it is time to roll.
+    pub fn has_room_for(&self, last_offset: Offset) -> bool {
+        self.relative(last_offset).is_some()
+    }
+
     /// Offset that the entries are relative to.
     pub fn base_offset(&self) -> Offset {
         self.base_offset
@@ -197,7 +199,8 @@ impl SegmentIndex {
     }
 
     fn relative(&self, offset: Offset) -> Option<u32> {
-        u32::try_from(offset.0.checked_sub(self.base_offset.0)?).ok()
+        let relative = u32::try_from(offset.0.checked_sub(self.base_offset.0)?).ok()?;
+        (relative <= i32::MAX as u32).then_some(relative)
     }
 
     /// Position of the last entry for which `is_before` holds; it holds for a prefix of them.

@@ -14,7 +14,8 @@ const NO_TIMESTAMP_MS: i64 = -1;
 /// segment's base offset, and i32 position of that batch in bytes, big-endian.
 pub fn encode_offset_index(entries: &[IndexEntry]) -> Vec<u8> {
     let mut file = Vec::with_capacity(entries.len() * OFFSET_ENTRY_BYTES);
-    for entry in entries {
+    // Kafka has no entry for the batch at position 0 either.
+    for entry in entries.iter().filter(|entry| entry.position > 0) {
         file.extend_from_slice(&entry.relative_offset.to_be_bytes());
         file.extend_from_slice(&entry.position.to_be_bytes());
     }
@@ -72,13 +73,15 @@ pub fn decode_offset_index(
         });
     }
     let (max_timestamp_ms, max_timestamp_offset) = times.up_to(u32::MAX)?;
-    let (last_offset, last_position) = before.unwrap_or((0, 0));
-    index.set_last(IndexEntry {
-        relative_offset: last_offset.max(max_timestamp_offset),
-        position: last_position,
-        max_timestamp_ms,
-        max_timestamp_offset,
-    });
+    let (relative_offset, position) = before.unwrap_or((0, 0));
+    if !offset_index.is_empty() || !time_index.is_empty() {
+        index.set_last(IndexEntry {
+            relative_offset,
+            position,
+            max_timestamp_ms,
+            max_timestamp_offset,
+        });
+    }
     Ok(index)
 }
 
@@ -136,8 +139,7 @@ impl Times<'_> {
         }
         let at = self.cursor.at();
         let (timestamp_ms, offset) = (self.cursor.i64()?, self.cursor.u32()?);
-        let is_first = at == 0;
-        let ascends = timestamp_ms > self.reached.0 && (is_first || offset > self.reached.1);
+        let ascends = timestamp_ms > self.reached.0 && offset >= self.reached.1;
         if !ascends || !is_i32(offset) {
             return Err(IndexFileError::Order {
                 file: ".timeindex",

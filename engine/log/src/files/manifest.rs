@@ -1,4 +1,6 @@
 use std::fmt::Write as _;
+use std::num::NonZero;
+use std::str::FromStr;
 
 /// Format version that this code writes and reads.
 pub const MANIFEST_FORMAT_VERSION: u32 = 1;
@@ -22,7 +24,7 @@ const TITLE: &str = "sillon manifest";
 /// The crc is that of crc32fast, over everything before its line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Manifest {
-    /// How many shards the journals were written with.
+    /// How many shards the journals were written with: at least one.
     pub shard_count: u16,
     /// The journals' ids, by shard: as many as there are shards.
     pub journals: Vec<u128>,
@@ -65,9 +67,9 @@ impl Manifest {
             });
         }
         check_checksum(text)?;
-        let shard_count = lines.number("shard_count")?;
-        let ring_files = lines.number("ring_files")?;
-        let ring_file_bytes = lines.number("ring_file_bytes")?;
+        let shard_count = lines.number::<NonZero<u16>>("shard_count")?.get();
+        let ring_files = lines.number::<NonZero<u32>>("ring_files")?.get();
+        let ring_file_bytes = lines.number::<NonZero<u64>>("ring_file_bytes")?.get();
         let mut journals = Vec::new();
         for _ in 0..shard_count {
             journals.push(lines.hex("journal")?);
@@ -118,7 +120,7 @@ impl<'a> Lines<'a> {
             .ok_or(self.fault(key))
     }
 
-    fn number<T: std::str::FromStr>(&mut self, key: &'static str) -> Result<T, ManifestError> {
+    fn number<T: FromStr>(&mut self, key: &'static str) -> Result<T, ManifestError> {
         let value = self.value(key)?;
         value.parse().map_err(|_| self.fault(key))
     }
