@@ -123,7 +123,9 @@ impl Replicas {
         self.role = Role::Follower { leader };
     }
 
-    /// `broker` has flushed everything below `end`. Returns the new high watermark when it
+    /// `broker` has flushed everything below `end`. Another broker's word counts only when it was
+    /// said under the current leader epoch, after it truncated its log to this leader's: the caller
+    /// sees to that. Returns the new high watermark when it
     /// advances. On a leader it is the smallest flushed end of the ISR and never goes back; a
     /// follower only notes its own flushed end.
     pub fn flushed(&mut self, broker: BrokerId, end: Offset) -> Option<Offset> {
@@ -136,6 +138,22 @@ impl Replicas {
         let replica = replicas.iter_mut().find(|known| known.broker == broker)?;
         replica.flushed_end = replica.flushed_end.max(end);
         self.advance()
+    }
+
+    /// The leader's connection to `broker` is lost: what it had flushed is unknown until it says so
+    /// again. The high watermark stays where it is.
+    pub fn lost(&mut self, broker: BrokerId) {
+        let Role::Leader { replicas, .. } = &mut self.role else {
+            return;
+        };
+        for replica in replicas
+            .iter_mut()
+            .filter(|known| known.broker != self.local)
+        {
+            if replica.broker == broker {
+                replica.flushed_end = Offset::ZERO;
+            }
+        }
     }
 
     /// The leader asks the controller for another ISR. Until [`Self::set_isr`] tells the outcome
