@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
 use std::path::{Component, Path, PathBuf};
 use std::rc::Rc;
-use std::task::{Poll, Waker};
+use std::task::{Context, Poll, Waker};
 
 use glommio::io::{DmaFile, OpenOptions};
 use sillon_shard::{DiskError, DiskOp, DiskOutput, DiskResult, FileId, FilePath, IoClass, OpId};
@@ -74,9 +74,19 @@ impl GlommioDisk {
         .await;
     }
 
-    /// Whether a completion waits to be taken.
-    pub fn has_completions(&self) -> bool {
-        !self.state.completed.borrow().is_empty()
+    /// [`Disk::completions`] for those who wait for other things at the same time.
+    pub fn poll_completions(
+        &self,
+        completions: &mut Vec<(OpId, DiskResult)>,
+        context: &mut Context<'_>,
+    ) -> Poll<()> {
+        let mut completed = self.state.completed.borrow_mut();
+        if completed.is_empty() {
+            *self.state.waiter.borrow_mut() = Some(context.waker().clone());
+            return Poll::Pending;
+        }
+        completions.append(&mut completed);
+        Poll::Ready(())
     }
 }
 
@@ -92,15 +102,7 @@ impl Disk for GlommioDisk {
     }
 
     fn completions(&self, completions: &mut Vec<(OpId, DiskResult)>) -> impl Future<Output = ()> {
-        poll_fn(|context| {
-            let mut completed = self.state.completed.borrow_mut();
-            if completed.is_empty() {
-                *self.state.waiter.borrow_mut() = Some(context.waker().clone());
-                return Poll::Pending;
-            }
-            completions.append(&mut completed);
-            Poll::Ready(())
-        })
+        poll_fn(|context| self.poll_completions(completions, context))
     }
 }
 
