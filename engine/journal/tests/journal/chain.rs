@@ -172,6 +172,62 @@ fn rounds_of_another_journal_id_are_strangers() {
 }
 
 #[test]
+fn rounds_of_another_incarnation_are_strangers_even_in_their_right_place() {
+    let mut journal = Journal::fresh();
+    journal.flushed_round(1);
+    journal.flushed_round(1);
+    let stranger = Incarnation(LIFE.0 ^ 1);
+    let (rounds, end) = replay(&mut journal.ring, LAYOUT, stranger, ChainPoint::FRESH);
+    assert_eq!(rounds, []);
+    assert_eq!(end, Ok(ChainPoint::FRESH));
+}
+
+#[test]
+fn a_round_follows_by_its_sequence_and_by_the_checksum_before_it() {
+    let from = ChainPoint {
+        next_sequence: 8,
+        previous_checksum: 5,
+        ..ChainPoint::FRESH
+    };
+    let mut journal = Journal::new(LAYOUT, LIFE, from);
+    journal.round(&[batch(1, b"x")]);
+    assert_eq!(journal.replay(from).0.len(), 1);
+    for other in [
+        ChainPoint {
+            next_sequence: 7,
+            ..from
+        },
+        ChainPoint {
+            next_sequence: 9,
+            ..from
+        },
+        ChainPoint {
+            previous_checksum: 6,
+            ..from
+        },
+    ] {
+        assert_eq!(journal.replay(other).0, []);
+    }
+}
+
+#[test]
+fn a_round_that_lies_in_another_file_than_it_says_is_no_witness() {
+    let from = ChainPoint {
+        next_sequence: 5,
+        position: RingPosition { file: 1, offset: 0 },
+        durable_through: 4,
+        ..ChainPoint::FRESH
+    };
+    let round = Journal::new(LAYOUT, LIFE, from).round(&[]);
+    for (file, is_witness) in [(1, true), (2, false)] {
+        let mut ring = MemoryRing::default();
+        ring.write(RingPosition { file, offset: 0 }, &round.image);
+        let (_, end) = replay(&mut ring, LAYOUT, LIFE, ChainPoint::FRESH);
+        assert_eq!(end.is_err(), is_witness);
+    }
+}
+
+#[test]
 fn a_payload_that_holds_a_copy_of_a_true_round_is_not_taken_for_one() {
     let mut journal = Journal::fresh();
     journal.flushed_round(1);
