@@ -200,7 +200,7 @@ impl Start {
     async fn run(&mut self) -> Result<Opened, Failure> {
         let cluster_id = self.identify().await?;
         let loaded = load(&self.io).await?;
-        let mut image = Image::new(self.config.topic_defaults.clone());
+        let mut image = Image::new(self.config.topic_defaults);
         for record in &loaded.records {
             image.apply(record);
         }

@@ -53,7 +53,7 @@ impl State {
     }
 
     fn configure(&mut self, topic: TopicId) {
-        let Some(config) = self.image.topic(topic).map(|topic| topic.config.clone()) else {
+        let Some(config) = self.image.topic(topic).map(|topic| topic.config) else {
             return;
         };
         let from = TopicPartition {
@@ -65,7 +65,7 @@ impl State {
             partition: i32::MAX,
         };
         for key in self.by_id.range(from..=to).map(|(_, key)| *key) {
-            self.partitions[key].config = config.clone();
+            self.partitions[key].config = config;
         }
     }
 
@@ -114,8 +114,11 @@ impl State {
             Some(leader) => replicas.become_follower(epoch, leader),
             None => {}
         }
-        let image_is_due = log.active().size_bytes % sillon_buffer::BLOCK_BYTES as u64 != 0;
-        let config: TopicConfig = topic.config.clone();
+        let image_is_due = !log
+            .active()
+            .size_bytes
+            .is_multiple_of(sillon_buffer::BLOCK_BYTES as u64);
+        let config: TopicConfig = topic.config;
         let fresh = Partition {
             id,
             incarnation: partition.incarnation,

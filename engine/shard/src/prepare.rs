@@ -1,13 +1,13 @@
 //! Space before promise: an append goes only where the file system has reserved room, so the
 //! active segment is opened and extended ahead of it.
 
-use sillon_record::PartitionIncarnation;
+use sillon_record::{Offset, PartitionIncarnation};
 
 use crate::cold::{ColdError, restore_tail};
 use crate::partition::{OpenSegment, Readiness};
 use crate::procedure::{Io, done};
 use crate::state::{Shared, State};
-use crate::{Access, DiskError, DiskOp, LogLevel, Refusal};
+use crate::{Access, DiskError, DiskOp, FileId, LogLevel, Refusal};
 
 /// Room that a fresh segment gets, in bytes: small, because 1,000 idle partitions must not take
 /// 1,000 segments.
@@ -46,6 +46,28 @@ impl State {
             file.is_allocating = true;
             io.spawn(reserve(shared, io.clone(), key, incarnation));
         }
+    }
+
+    /// Keeps a segment's open file; false when the partition is gone.
+    fn take_open(
+        &mut self,
+        key: usize,
+        incarnation: PartitionIncarnation,
+        base_offset: Offset,
+        file: FileId,
+    ) -> bool {
+        let is_same = self.is_same(key, incarnation);
+        if is_same {
+            self.partitions[key].open.push(OpenSegment {
+                base_offset,
+                file,
+                allocated_bytes: 0,
+                is_new: true,
+                is_unsynced: false,
+                is_allocating: false,
+            });
+        }
+        is_same
     }
 
     /// Bytes that the batch at the head of the queue needs.
@@ -124,20 +146,13 @@ async fn open_and_allocate(
             access,
         });
         done(opened.await)?;
-        let mut state = shared.borrow_mut();
-        if !state.is_same(key, incarnation) {
-            drop(state);
+        let is_taken = shared
+            .borrow_mut()
+            .take_open(key, incarnation, base_offset, file);
+        if !is_taken {
             done(io.call(DiskOp::Close { file }).await)?;
             return Err(ColdError::Gone);
         }
-        state.partitions[key].open.push(OpenSegment {
-            base_offset,
-            file,
-            allocated_bytes: 0,
-            is_new: true,
-            is_unsynced: false,
-            is_allocating: false,
-        });
     }
     loop {
         let (file, from, to) = {
@@ -167,7 +182,7 @@ async fn open_and_allocate(
     }
 }
 
-async fn allocate(io: &Io, file: crate::FileId, from: u64, to: u64) -> Result<(), DiskError> {
+async fn allocate(io: &Io, file: FileId, from: u64, to: u64) -> Result<(), DiskError> {
     let len = to - from;
     let position = from;
     let allocated = io.call(DiskOp::Allocate {

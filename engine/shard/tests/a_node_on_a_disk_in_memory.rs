@@ -1,0 +1,228 @@
+//! The whole of a node's storage, over a disk in memory.
+
+mod node;
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use node::{MemoryDisk, Node, batch, config, fetch, produce};
+use sillon_controller::MetadataRecord;
+use sillon_record::{Offset, Producer, TopicPartition};
+use sillon_shard::{OffsetTarget, Refusal, Request};
+
+fn disk() -> Rc<RefCell<MemoryDisk>> {
+    Rc::default()
+}
+
+fn partition(topic: sillon_record::TopicId, partition: i32) -> TopicPartition {
+    TopicPartition { topic, partition }
+}
+
+#[test]
+fn what_is_acknowledged_is_read_back_from_memory() {
+    let mut node = Node::start(disk(), config(2), 1);
+    let topic = node.create("paiement", 7, 3, &[]);
+    for number in 0..3 {
+        let place = partition(topic, number);
+        for expected in [0, 2, 4] {
+            let appended = node.produce(place, batch(2, 10, None)).unwrap().unwrap();
+            assert_eq!(appended.base_offset, Offset(expected));
+        }
+        assert_eq!(node.read_all(place), [0, 2, 4]);
+        assert_eq!(node.offset(place, OffsetTarget::Latest), Some(6));
+        assert_eq!(
+            node.offset(place, OffsetTarget::AtOrAfter(1_700_000_000_001)),
+            Some(1)
+        );
+    }
+}
+
+#[test]
+fn nothing_is_acknowledged_or_readable_before_its_flush() {
+    let mut node = Node::start(disk(), config(1), 1);
+    let topic = node.create("paiement", 7, 1, &[]);
+    let place = partition(topic, 0);
+    node.produce(place, batch(1, 10, None)).unwrap().unwrap();
+    node.disk.borrow_mut().holds_syncs = true;
+    let key = node.send(place, produce(place, batch(1, 10, None)));
+    let waiting = node.send(place, fetch(place, 1, 1, u64::MAX));
+    assert!(node.take(key).is_none());
+    assert!(node.take(waiting).is_none());
+    assert_eq!(node.read_all(place), [0]);
+    assert_eq!(node.offset(place, OffsetTarget::Latest), Some(1));
+    node.release_syncs(0);
+    assert!(node.take(key).is_some());
+    let Some(Request::Fetch(fetched)) = node.take(waiting) else {
+        panic!("the flush wakes the reader");
+    };
+    assert!(!node.records(fetched).unwrap().is_empty());
+}
+
+#[test]
+fn a_waiting_fetch_ends_at_its_deadline_with_what_there_is() {
+    let mut node = Node::start(disk(), config(1), 1);
+    let topic = node.create("paiement", 7, 1, &[]);
+    let place = partition(topic, 0);
+    let deadline_ns = node.now.mono_ns + 100_000_000;
+    let key = node.send(place, fetch(place, 0, 1 << 20, deadline_ns));
+    node.produce(place, batch(1, 10, None)).unwrap().unwrap();
+    node.tick(90);
+    assert!(node.take(key).is_none());
+    node.tick(10);
+    assert!(node.take(key).is_some());
+}
+
+#[test]
+fn records_survive_a_clean_stop_and_a_kill_and_another_shard_count() {
+    let disk = disk();
+    let mut expected = Vec::new();
+    let mut topic = Default::default();
+    for (life, shards) in [1, 1, 3, 2, 2, 1].into_iter().enumerate() {
+        let mut config = config(shards);
+        config.topic_defaults.segment_bytes = 20_000;
+        let mut node = Node::start(disk.clone(), config, life as u128 + 1);
+        if life == 0 {
+            topic = node.create("paiement", 7, 4, &[]);
+        }
+        for number in 0..4 {
+            assert_eq!(
+                node.read_all(partition(topic, number)),
+                expected,
+                "life {life}"
+            );
+        }
+        for round in 0..20 {
+            for number in 0..4 {
+                let sent = batch(1, 700 + 37 * round, None);
+                let appended = node
+                    .produce(partition(topic, number), sent)
+                    .unwrap()
+                    .unwrap();
+                if number == 0 {
+                    expected.push(appended.base_offset.0);
+                }
+            }
+        }
+        for number in 0..4 {
+            assert_eq!(
+                node.read_all(partition(topic, number)),
+                expected,
+                "life {life}"
+            );
+        }
+        if life % 2 == 0 {
+            node.stop();
+        }
+    }
+    assert_eq!(expected, (0..120).collect::<Vec<i64>>());
+}
+
+#[test]
+fn the_journal_laps_and_rolled_segments_get_their_indexes() {
+    let disk = disk();
+    let mut node = Node::start(disk.clone(), config(1), 1);
+    let topic = node.create("paiement", 7, 2, &[("segment.bytes", "1048576")]);
+    // 4 MiB of ring, 16 MiB of records.
+    for _ in 0..1000 {
+        for number in 0..2 {
+            node.produce(partition(topic, number), batch(8, 1000, None))
+                .unwrap()
+                .unwrap();
+        }
+        node.tick(1);
+    }
+    node.stop();
+    let names: Vec<String> = disk.borrow().files.keys().cloned().collect();
+    let count = |suffix: &str| names.iter().filter(|name| name.ends_with(suffix)).count();
+    assert!(count(".log") >= 15, "{names:?}");
+    assert_eq!(
+        count(".index"),
+        count(".log") - 3,
+        "closed segments have indexes: {names:?}"
+    );
+    let mut node = Node::start(disk, config(1), 2);
+    for number in 0..2 {
+        let all = node.read_all(partition(topic, number));
+        assert_eq!(all, (0..1000).map(|batch| batch * 8).collect::<Vec<i64>>());
+    }
+    assert_eq!(
+        node.offset(
+            partition(topic, 0),
+            OffsetTarget::AtOrAfter(1_700_000_000_003)
+        ),
+        Some(3)
+    );
+}
+
+#[test]
+fn a_duplicate_is_answered_with_the_original_offset_also_after_a_kill() {
+    let disk = disk();
+    let mut node = Node::start(disk.clone(), config(1), 1);
+    let topic = node.create("paiement", 7, 1, &[]);
+    let place = partition(topic, 0);
+    let producer = Producer { id: 5, epoch: 0 };
+    node.produce(place, batch(2, 10, Some((producer, 0))))
+        .unwrap()
+        .unwrap();
+    node.produce(place, batch(2, 10, Some((producer, 2))))
+        .unwrap()
+        .unwrap();
+    let mut node = Node::start(disk, config(1), 2);
+    let again = node
+        .produce(place, batch(2, 10, Some((producer, 2))))
+        .unwrap()
+        .unwrap();
+    assert_eq!(again.base_offset, Offset(2));
+    assert_eq!(node.read_all(place), [0, 2]);
+    let gap = node
+        .produce(place, batch(2, 10, Some((producer, 8))))
+        .unwrap();
+    assert_eq!(gap, Err(Refusal::OutOfOrderSequence));
+}
+
+#[test]
+fn a_deleted_topic_is_gone_and_one_of_the_same_name_is_empty() {
+    let disk = disk();
+    let mut node = Node::start(disk.clone(), config(2), 1);
+    let topic = node.create("paiement", 7, 2, &[]);
+    node.produce(partition(topic, 0), batch(2, 10, None))
+        .unwrap()
+        .unwrap();
+    node.metadata(vec![MetadataRecord::TopicRemoved { id: topic }]);
+    let refused = node
+        .produce(partition(topic, 0), batch(2, 10, None))
+        .unwrap();
+    assert_eq!(refused, Err(Refusal::UnknownPartition));
+    let next = node.create("paiement", 8, 2, &[]);
+    assert_eq!(node.read_all(partition(next, 0)), []);
+    node.produce(partition(next, 0), batch(1, 10, None))
+        .unwrap()
+        .unwrap();
+    for _ in 0..10 {
+        node.tick(10);
+    }
+    let left: Vec<String> = disk.borrow().folders.clone();
+    assert!(
+        left.iter().all(|name| !name.ends_with("-delete")),
+        "{left:?}"
+    );
+    let mut node = Node::start(disk, config(2), 2);
+    assert_eq!(node.read_all(partition(next, 0)), [0]);
+}
+
+#[test]
+fn a_write_error_refuses_what_waits_and_takes_the_shard_offline() {
+    let mut node = Node::start(disk(), config(1), 1);
+    let topic = node.create("paiement", 7, 1, &[]);
+    let place = partition(topic, 0);
+    node.produce(place, batch(1, 10, None)).unwrap().unwrap();
+    node.disk.borrow_mut().writes_fail = true;
+    let refused = node.produce(place, batch(1, 10, None)).unwrap();
+    assert_eq!(refused, Err(Refusal::Storage));
+    assert!(
+        node.logs
+            .iter()
+            .any(|line| line.contains("the journal cannot be written"))
+    );
+    assert_eq!(node.fetch(place, 0), Err(Refusal::Storage));
+}
