@@ -188,8 +188,8 @@ impl Cluster {
         broker.replicas = Replicas::new(id);
         broker.replicas.recovered(high_watermark, flushed);
         let leader = if id == self.leader {
-            let others = self.isr.iter().copied().filter(|other| *other != id);
-            others.last().unwrap_or(id)
+            let mut others = self.isr.iter().copied().filter(|other| *other != id);
+            others.next_back().unwrap_or(id)
         } else {
             self.leader
         };
