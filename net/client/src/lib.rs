@@ -1,1 +1,28 @@
-//! (empty)
+//! A small blocking Kafka client: what the command line and the load generator share.
+//!
+//! [`Frames`] and [`Connection`] know one broker, [`Client`] knows a cluster: who leads what, and a
+//! connection to each. [`Producer`] makes batches and sends them to their leaders, [`Consumer`]
+//! reads partitions from their positions. No group membership: a consumer is told its partitions.
+#![forbid(unsafe_code)]
+
+mod client;
+mod connection;
+mod consumer;
+mod error;
+mod frames;
+mod metadata;
+mod offsets;
+mod partitioner;
+mod producer;
+mod topics;
+
+pub use client::{Client, ClientOptions};
+pub use connection::{Connection, ConnectionOptions};
+pub use consumer::{Consumer, ConsumerOptions, Delivered};
+pub use error::ClientError;
+pub use frames::Frames;
+pub use metadata::{Broker, Metadata, PartitionMetadata, TopicMetadata};
+pub use offsets::{FoundOffset, OffsetSpec};
+pub use partitioner::{Partitioner, murmur2, partition_of_key};
+pub use producer::{Acks, Producer, ProducerOptions};
+pub use topics::NewTopic;

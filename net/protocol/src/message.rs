@@ -5,7 +5,7 @@
 //! alive. Unknown tagged fields are skipped over (they stay in `unknown_tagged_fields`, bounded).
 
 use bytes::{Bytes, BytesMut};
-use kafka_wire_core::{ApiVersion, DecodeLimits, EncodeError};
+use kafka_wire_core::{ApiVersion, DecodeLimits};
 use sillon_buffer::Slice;
 
 pub use kafka_wire::{
@@ -21,7 +21,7 @@ pub use kafka_wire::{
     list_offsets_request, list_offsets_response, metadata_request, metadata_response,
     offset_for_leader_epoch_request, offset_for_leader_epoch_response,
 };
-pub use kafka_wire_core::{DecodeError, StrBytes, TaggedFields, Uuid};
+pub use kafka_wire_core::{DecodeError, EncodeError, StrBytes, TaggedFields, Uuid};
 
 use crate::error::ErrorCode;
 use crate::frame;
@@ -54,6 +54,11 @@ fn decode_limits(limits: Limits) -> DecodeLimits {
 
 fn api_of(key: kafka_wire_core::ApiKey) -> Api {
     Api::from_key(key.value()).expect("only messages of served APIs are exported")
+}
+
+/// The API that a request is for.
+pub fn api<M: KafkaRequest>() -> Api {
+    api_of(M::API_KEY)
 }
 
 /// Reads a request's body: `header` is its [`frame::RequestHeader`]'s `version` and `body`. `first`:
