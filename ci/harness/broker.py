@@ -29,6 +29,7 @@ class Broker:
 
     name = ""
     clean_exit_codes = {0}
+    poll_s = 0.002  # between two looks whether it is ready
 
     def __init__(self, folder, options=None):
         self.folder = Path(folder)
@@ -39,6 +40,11 @@ class Broker:
                         **(options or {})}
         self.process = None
         self.address = None
+        self.port = 0  # the kernel's choice
+
+    def keep_port(self):
+        """Come back on the same address after the next start, as clients expect."""
+        self.port = int(self.address.rsplit(":", 1)[1])
 
     def command(self):
         raise NotImplementedError
@@ -66,7 +72,7 @@ class Broker:
                 self.kill()
                 raise AssertionError(f"{self.name} was not ready in {START_TIMEOUT_S} s:\n"
                                      f"{text[-2000:]}")
-            time.sleep(0.002)
+            time.sleep(self.poll_s)
 
     def stop(self):
         """Asks it to stop, as an operator does, and checks that it said so."""
@@ -106,13 +112,14 @@ class Kafka(Broker):
 
     name = "kafka"
     clean_exit_codes = {0, 143}
+    poll_s = 0.1
 
     def java(self, *arguments):
         return ["java", "-Xmx512m", "-XX:+UseSerialGC", "-cp", f"{CLIENTS}/lib/*",
                 "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", *arguments]
 
     def command(self):
-        self.port, controller = free_port(), free_port()
+        self.port, controller = self.port or free_port(), free_port()
         options = {
             "process.roles": "broker,controller",
             "node.id": "1",
@@ -121,6 +128,9 @@ class Kafka(Broker):
             "advertised.listeners": f"PLAINTEXT://127.0.0.1:{self.port}",
             "controller.listener.names": "CONTROLLER",
             "log.dirs": str(self.data),
+            # A killed broker may register again once its session is over.
+            "broker.session.timeout.ms": "1000",
+            "broker.heartbeat.interval.ms": "200",
             "offsets.topic.replication.factor": "1",
             "transaction.state.log.replication.factor": "1",
             "transaction.state.log.min.isr": "1",
@@ -164,7 +174,7 @@ class Sillon(Broker):
         if not binary.exists():
             raise AssertionError(f"{binary} is missing: cargo build --release --package sillon")
         overrides = [f"--override={key}={value}" for key, value in self.options.items()]
-        return [str(binary), "serve", "--listen", "127.0.0.1:0", "--data-dir", str(self.data),
+        return [str(binary), "serve", "--listen", f"127.0.0.1:{self.port}", "--data-dir", str(self.data),
                 "--shards", str(self.shards), *overrides, *self.arguments]
 
     def ready_address(self, log_text):
