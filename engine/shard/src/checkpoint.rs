@@ -11,7 +11,7 @@ use sillon_record::{LeaderEpoch, Offset, PartitionIncarnation, TopicPartition};
 use crate::layout::{CHECKPOINT, CHECKPOINT_NEW, journal_folder};
 use crate::procedure::{Call, Io, done, yield_now};
 use crate::state::{Phase, Shared, State};
-use crate::{Access, DiskError, DiskOp, FileId, IoClass, ShardConfig};
+use crate::{Access, DiskError, DiskOp, DiskResult, FileId, IoClass, ShardConfig};
 
 /// A checkpoint begins at the latest this long after the last one, in ns.
 const AFTER_NS: u64 = 30_000_000_000;
@@ -38,8 +38,7 @@ impl State {
         let is_due = is_wanted
             || used > journal.writer.capacity_bytes() / 2
             || used > recovery_bytes_max / 2
-            || (used > 0 && now_ns.saturating_sub(ended_ns) > AFTER_NS)
-            || (used > 0 && !self.stalled.is_empty());
+            || (used > 0 && now_ns.saturating_sub(ended_ns) > AFTER_NS);
         if !is_due || matches!(self.phase, Phase::Failed(_) | Phase::Opening) {
             return;
         }
@@ -305,10 +304,10 @@ async fn written_back_through(shared: &Shared, io: &Io, through: u64) -> Result<
     }
 }
 
-async fn all(calls: &mut Vec<Call>) -> Result<(), DiskError> {
+async fn all_flushed(calls: &mut Vec<Call>) -> Result<(), DiskError> {
     let mut result = Ok(());
     for call in calls.drain(..) {
-        let one = done(call.await);
+        let one = flushed(call.await);
         if result.is_ok() {
             result = one;
         }
@@ -325,10 +324,10 @@ async fn sync_segments(shared: &Shared, io: &Io) -> Result<(), DiskError> {
             calls.push(io.call(DiskOp::SyncFolder { path: folder }));
         }
         if calls.len() >= SYNCS_MAX {
-            all(&mut calls).await?;
+            all_flushed(&mut calls).await?;
         }
     }
-    all(&mut calls).await
+    all_flushed(&mut calls).await
 }
 
 /// Closes segments that are complete: real length, indexes, and no descriptor.
@@ -370,22 +369,34 @@ pub(crate) async fn close_segment(
     folder: &str,
     index: Option<&sillon_log::SegmentIndex>,
 ) -> Result<(), DiskError> {
-    done(io.call(DiskOp::Truncate { file, len: size }).await)?;
-    done(io.call(DiskOp::Sync { file }).await)?;
-    done(io.call(DiskOp::Close { file }).await)?;
     if let Some(index) = index {
+        // First, because only this can lack space, and is then done again.
         let base = index.base_offset();
         let offsets = sillon_log::encode_offset_index(index.entries());
         let times = sillon_log::encode_time_index(index);
-        write_file(io, &sillon_log::offset_index_path(folder, base), &offsets).await?;
+        let offset_path = sillon_log::offset_index_path(folder, base);
+        write_file(io, &offset_path, &offsets).await?;
         write_file(io, &sillon_log::time_index_path(folder, base), &times).await?;
     }
-    done(
-        io.call(DiskOp::SyncFolder {
-            path: folder.into(),
-        })
-        .await,
-    )
+    done(io.call(DiskOp::Truncate { file, len: size }).await)?;
+    flushed(io.call(DiskOp::Sync { file }).await)?;
+    done(io.call(DiskOp::Close { file }).await)?;
+    let path = folder.into();
+    flushed(io.call(DiskOp::SyncFolder { path }).await)
+}
+
+/// A flush that fails is final, whatever the reason: the system may have dropped what it was to
+/// flush.
+fn flushed(result: DiskResult) -> Result<(), DiskError> {
+    match result {
+        Ok(_) => Ok(()),
+        Err(DiskError::NoSpace) => Err(DiskError::Io {
+            path: "".into(),
+            operation: "fdatasync",
+            message: "no space left for what was written".into(),
+        }),
+        Err(error) => Err(error),
+    }
 }
 
 /// Writes a small file and makes its content durable, not its name.

@@ -8,6 +8,7 @@ use sillon_record::{Offset, TimestampType};
 
 use crate::partition::{Readiness, Waiter};
 use crate::procedure::Io;
+use crate::round::FLUSH_AFTER_MS;
 use crate::state::{Pending, Phase, RoundEntry, State};
 use crate::{Appended, Outcome, Produce, Refusal, Request, Stage, Ticket};
 
@@ -277,6 +278,11 @@ impl State {
         let level = partition.config.flush_messages.max(1) as u64;
         if partition.unflushed_records >= level {
             journal.gather_must_flush = true;
+        } else {
+            let wait_ms = partition.config.flush_ms.clamp(0, FLUSH_AFTER_MS) as u64;
+            let due_ns = now.mono_ns + wait_ms * 1_000_000;
+            let due = journal.flush_due_ns.get_or_insert(due_ns);
+            *due = (*due).min(due_ns);
         }
         if was_clean {
             dirty.insert((round, key));

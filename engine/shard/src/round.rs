@@ -14,8 +14,8 @@ const SYNC_FIRST: u64 = 1;
 /// Most files of a ring: their flushes have fixed numbers below those of the procedures.
 pub(crate) const RING_FILES_MAX: u32 = (crate::procedure::FIRST_OPERATION - SYNC_FIRST) as u32;
 
-/// Written rounds are flushed after this time at the latest, in ns, at every level.
-const FLUSH_AFTER_NS: u64 = 1_000_000_000;
+/// Appends are flushed after this time at the latest, in ms, at every level.
+pub(crate) const FLUSH_AFTER_MS: i64 = 1_000;
 
 impl State {
     /// Seals and writes what has gathered, unless a round is in flight.
@@ -70,13 +70,11 @@ impl State {
     fn flush_if_due(&mut self) {
         let now_ns = self.now.mono_ns;
         let journal = self.journal();
-        let is_old = journal
-            .unflushed_since_ns
-            .is_some_and(|since| now_ns.saturating_sub(since) >= FLUSH_AFTER_NS);
+        let is_due = journal.flush_due_ns.is_some_and(|due| now_ns >= due);
         if journal.unsynced_files.is_empty() {
             journal.flush_is_wanted = false;
         }
-        if journal.flush_is_wanted || is_old {
+        if !journal.unsynced_files.is_empty() && (journal.flush_is_wanted || is_due) {
             journal.in_flight = Some(InFlight {
                 sequence: journal.written,
                 entries: Vec::new(),
@@ -123,12 +121,10 @@ impl State {
             in_flight.is_written = true;
             let sequence = in_flight.sequence;
             journal.written = sequence;
-            let is_old = journal
-                .unflushed_since_ns
-                .is_some_and(|since| now_ns.saturating_sub(since) >= FLUSH_AFTER_NS);
+            let is_due = journal.flush_due_ns.is_some_and(|due| now_ns >= due);
             let must_flush = in_flight.must_flush
                 || journal.flush_is_wanted
-                || is_old
+                || is_due
                 || journal.unsynced_files.len() > 1;
             in_flight.must_flush = must_flush;
             if must_flush {
@@ -139,7 +135,9 @@ impl State {
                 self.start_syncs();
                 return;
             }
-            journal.unflushed_since_ns.get_or_insert(now_ns);
+            // Appends that gathered during the last flush lost their own time to it.
+            let latest_ns = now_ns + FLUSH_AFTER_MS as u64 * 1_000_000;
+            journal.flush_due_ns.get_or_insert(latest_ns);
         } else {
             in_flight.syncs_left -= 1;
             if in_flight.syncs_left > 0 {
@@ -147,7 +145,7 @@ impl State {
             }
             let sequence = in_flight.sequence;
             journal.unsynced_files.clear();
-            journal.unflushed_since_ns = None;
+            journal.flush_due_ns = None;
             journal.writer.flushed(sequence);
         }
         let mut done = journal.in_flight.take().expect("matched above");

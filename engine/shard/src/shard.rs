@@ -294,7 +294,7 @@ async fn begin_life(shared: &Shared, io: &Io, chain: ChainPoint) -> Result<(), D
         promised: through,
         promised_submitted_ns: 0,
         unsynced_files: Vec::new(),
-        unflushed_since_ns: None,
+        flush_due_ns: None,
         flush_is_wanted: false,
         zeroed_bytes: config.ring_zeroed_bytes.unwrap_or(capacity),
         spare: Vec::new(),

@@ -89,8 +89,8 @@ pub(crate) struct Journal {
     pub(crate) promised_submitted_ns: u64,
     /// Ring files that were written since their last flush.
     pub(crate) unsynced_files: Vec<u32>,
-    /// When the oldest unflushed round was written, in ns.
-    pub(crate) unflushed_since_ns: Option<u64>,
+    /// When what was written or gathered must be flushed although no append waits for it, in ns.
+    pub(crate) flush_due_ns: Option<u64>,
     /// A flush is wanted although no append asks for one.
     pub(crate) flush_is_wanted: bool,
     /// The ring may be written below this number of bytes, counted over its files: the rest is

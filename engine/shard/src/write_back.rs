@@ -5,7 +5,7 @@ use sillon_record::PartitionIncarnation;
 
 use crate::procedure::Io;
 use crate::state::{Phase, Shared, State};
-use crate::{DiskOp, FileId, IoClass};
+use crate::{DiskError, DiskOp, FileId, IoClass};
 use sillon_log::partition::WriteBackPiece;
 
 /// Largest piece, in bytes.
@@ -136,6 +136,14 @@ pub(crate) async fn write_back(shared: Shared, io: Io) {
         let mut state = shared.borrow_mut();
         match result {
             Ok(_) => state.written_back(&io, &work, since),
+            Err(DiskError::NoSpace) => {
+                // Reserved room cannot run out, except on a copy-on-write file system. The batches
+                // stay in memory and in the journal; a full budget holds producers back.
+                state.partitions[work.key].is_writing_back = false;
+                let ticked = state.ticked.clone();
+                drop(state);
+                ticked.wait(&io).await;
+            }
             Err(error) => {
                 state.partitions[work.key].is_writing_back = false;
                 state.fail(format!(
