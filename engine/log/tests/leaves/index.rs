@@ -292,3 +292,13 @@ fn a_torn_index_file_is_refused() {
         })
     );
 }
+
+#[test]
+fn an_index_truncated_to_its_first_batch_names_no_offset_that_it_does_not_know() {
+    let batches = laid_out(&[(4, 5_000, 1), (0, 0, 2), (0, 0, 9)]);
+    let mut index = index_of(&batches);
+    index.truncate(batches[1].position);
+    let restored = SegmentIndex::from_entries(Offset(BASE), index.thinned(8));
+    assert_eq!(restored.max_timestamp_ms(), 9, "an upper bound");
+    assert_eq!(encode_offset_index(restored.entries()), []);
+}
