@@ -47,6 +47,15 @@ pub(crate) enum RecoveryError {
         folder: String,
         error: CheckpointError,
     },
+    #[error(
+        "{folder}: the checkpoint goes on at {at:?}, which is outside of the ring that the manifest \
+         describes ({ring:?})"
+    )]
+    Layout {
+        folder: String,
+        ring: RingLayout,
+        at: RingPosition,
+    },
     #[error("{folder}: {gap}")]
     Gap { folder: String, gap: Gap },
     #[error("{folder}, round {round}: partition {partition}: {error}")]
@@ -196,6 +205,13 @@ impl Recovery<'_> {
             previous_checksum: header.previous_checksum,
             durable_through: header.durable_through,
         };
+        if !self.source.ring.is_valid() || !self.source.ring.contains(from.position) {
+            return Err(RecoveryError::Layout {
+                folder: self.folder.clone(),
+                ring: self.source.ring,
+                at: from.position,
+            });
+        }
         if header.is_clean {
             return Ok(from);
         }
