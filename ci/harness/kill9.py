@@ -5,19 +5,18 @@ import random
 import sys
 import tempfile
 import time
-from collections import Counter
 
 from harness import wire
 from harness.broker import PARTITIONS, TARGET, Kafka, Sillon
 from harness.clients.confluent import create_topic
-from harness.load import LoadProducer, Reader, parse_payload, read_log
+from harness.load import LoadProducer, Reader, read_log
+from harness.verdicts import CHECKS, History, judge, prove
 
 TOPIC, RAW_TOPIC = "load", "raw"
 IDEMPOTENT, PLAIN = 2, 2
 KILLS = 20
 UNDER_LOAD_S = (0.2, 1.2)  # from the first acknowledgement after a start to the kill
 RECOVERY_DEADLINE_S = 60
-CHECKS = 9  # how many verdicts a complete run ends with
 
 
 class RawProducer:
@@ -147,67 +146,6 @@ def run(broker, kills, seed, restarts):
     return producers, reader, raw, open_at_kill
 
 
-def verdicts(broker, producers, reader, raw, open_at_kill):
-    """[(check, complaint or None, note)]"""
-    ends = high_watermarks(broker.address)
-    log = read_log(broker.address, TOPIC, ends)
-    places, foreign = {}, []
-    for partition, values in log.items():
-        for offset, value in enumerate(values):
-            try:
-                places.setdefault(parse_payload(value), []).append((partition, offset))
-            except AssertionError as error:
-                foreign.append(f"partition {partition} offset {offset}: {error}")
-    by_name = {producer.name: producer for producer in producers}
-    foreign += [f"{name}:{number} was never sent" for name, number in places
-                if number >= by_name[name].sent]
-    lost = [f"{producer.name}:{number} was acknowledged at {place} and is at "
-            f"{places.get((producer.name, number))}"
-            for producer in producers for number, place in producer.acknowledged.items()
-            if place not in places.get((producer.name, number), [])]
-    twice = [f"{name}:{number} is at {found}" for (name, number), found in places.items()
-             if by_name[name].is_idempotent and len(found) > 1]
-    disorder = []
-    for producer in producers:
-        if producer.is_idempotent:
-            last = {}
-            for (name, number), ((partition, offset), *_) in sorted(places.items()):
-                if name == producer.name:
-                    if offset < last.get(partition, -1):
-                        disorder.append(f"{name}:{number} stands before its predecessor")
-                    last[partition] = offset
-    changed = [f"a reader saw another value at {place}" for place, value in reader.seen.items()
-               if place[1] >= len(log[place[0]]) or log[place[0]][place[1]] != value]
-    failures = [f"{producer.name}: {error}" for producer in producers
-                for error in [*producer.errors, *filter(None, [producer.fatal])]]
-    stored = wire.fetch_all(broker.address, RAW_TOPIC, 1)[0]
-    epochs = [batch.leader_epoch for batch in stored]
-    falling = [] if epochs == sorted(set(epochs)) else [f"leader epochs of the lives: {epochs}"]
-    repeats = Counter(len(found) for (name, _), found in places.items()
-                      if not by_name[name].is_idempotent)
-    acknowledged = sum(len(producer.acknowledged) for producer in producers)
-
-    def verdict(name, complaints, note=""):
-        return name, (f"{len(complaints)} times; {complaints[:3]}" if complaints else None), note
-
-    return [
-        verdict("no acknowledged record is lost or moved", lost,
-                f"{acknowledged} acknowledged, {open_at_kill} were open at a kill"),
-        verdict("no record of an idempotent producer is there twice", twice,
-                f"plain ones: {dict(sorted(repeats.items()))} copies"),
-        verdict("records of an idempotent producer keep their order", disorder),
-        verdict("nothing is there that nobody sent", foreign, f"{sum(ends)} records"),
-        verdict("what a reader saw stays", reader.errors + changed, f"{len(reader.seen)} seen"),
-        verdict("no producer got an error", failures),
-        verdict("no producer id is given out twice", raw.failures["ids"],
-                f"{len(raw.producer_ids)} ids"),
-        verdict("a retry across the kill is answered with its first offset",
-                raw.failures["duplicates"], f"{raw.duplicates} retries"),
-        verdict("every life of the broker has a higher leader epoch", falling,
-                f"{len(epochs)} epochs"),
-    ]
-
-
 def report(restarts):
     if not restarts:
         return
@@ -226,6 +164,7 @@ def main():
                         help="a broker option")
     parser.add_argument("--keep", action="store_true", help="keep the broker's folder")
     options = parser.parse_args()
+    prove()
     seed = options.seed if options.seed is not None else random.SystemRandom().randrange(10**6)
     folder = TARGET / "kill9"
     folder.mkdir(parents=True, exist_ok=True)
@@ -239,7 +178,11 @@ def main():
     passed, restarts = 0, []
     is_whole = False
     try:
-        results = verdicts(broker, *run(broker, options.kills, seed, restarts))
+        producers, reader, raw, open_at_kill = run(broker, options.kills, seed, restarts)
+        log = read_log(broker.address, TOPIC, high_watermarks(broker.address))
+        stored = wire.fetch_all(broker.address, RAW_TOPIC, 1)[0]
+        results = judge(History(log, producers, reader, raw,
+                                [batch.leader_epoch for batch in stored], open_at_kill))
         for name, complaint, note in results:
             print(f"FAIL {name}: {complaint}" if complaint else f"ok   {name} ({note})")
             passed += complaint is None

@@ -3,7 +3,7 @@
 import threading
 import time
 
-from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
 from harness.broker import PARTITIONS
 from harness.records import noise
@@ -53,21 +53,28 @@ class LoadProducer(threading.Thread):
             self.fatal = str(error)
 
     def run(self):
-        while not self.stopping.is_set() and self.fatal is None:
-            for _ in range(self.random.randint(1, BURST_MAX)):
-                number = self.sent
-                try:
-                    self.producer.produce(self.topic, payload(self.name, number),
-                                          partition=number % PARTITIONS,
-                                          on_delivery=self.delivered(number))
-                except BufferError:
-                    break
-                self.sent += 1
-            self.producer.poll(PAUSE_S)
-            time.sleep(PAUSE_S)
-        left = self.producer.flush(FLUSH_DEADLINE_S)
+        try:
+            while not self.stopping.is_set() and self.fatal is None:
+                self.send_burst()
+                self.producer.poll(PAUSE_S)
+                time.sleep(PAUSE_S)
+            left = self.producer.flush(FLUSH_DEADLINE_S)
+        except KafkaException as error:
+            self.fatal = str(error)
+            return
         if left:
             self.errors.append(f"{left} records were still open after {FLUSH_DEADLINE_S} s")
+
+    def send_burst(self):
+        for _ in range(self.random.randint(1, BURST_MAX)):
+            number = self.sent
+            try:
+                self.producer.produce(self.topic, payload(self.name, number),
+                                      partition=number % PARTITIONS,
+                                      on_delivery=self.delivered(number))
+            except BufferError:
+                return
+            self.sent += 1
 
     def delivered(self, number):
         def report(error, message):
