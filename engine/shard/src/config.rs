@@ -42,16 +42,23 @@ pub struct ShardMemory {
     pub tail_bytes: u64,
     /// Records that are not in the segment files yet, in bytes. Beyond it producers wait.
     pub dirty_bytes: u64,
+    /// Idempotent producers that are remembered, over all partitions.
+    pub producers_max: usize,
 }
+
+/// What one remembered producer takes, with its five batches, in bytes.
+const PRODUCER_BYTES: u64 = 300;
 
 impl ShardMemory {
     /// Splits a node's `--memory` over its shards: a quarter for what is not written back yet and
-    /// a quarter for the tail; the rest is for receive buffers, indexes and producers' state.
+    /// a quarter for the tail, a sixteenth for producers' state; the rest is for receive buffers
+    /// and indexes.
     pub fn of(memory_bytes: u64, shards: u16) -> ShardMemory {
         let share = memory_bytes / u64::from(shards.max(1));
         ShardMemory {
             tail_bytes: share / 4,
             dirty_bytes: share / 4,
+            producers_max: (share / 16 / PRODUCER_BYTES) as usize,
         }
     }
 }

@@ -2,11 +2,11 @@
 
 use sillon_record::{LeaderEpoch, Offset};
 
-use crate::epochs::Epochs;
+use sillon_log::LeaderEpochs;
 
 #[derive(Default)]
 pub struct Log {
-    pub epochs: Epochs,
+    pub epochs: LeaderEpochs,
     records: Vec<u64>,
     /// Everything below is flushed.
     pub flushed: Offset,

@@ -1,7 +1,6 @@
 //! Three brokers run the same machine on one partition: appends, flushes, acknowledgements that
 //! are late or lost, crashes of what is not flushed, new leaders, and truncation by leader epoch.
 
-mod epochs;
 mod log;
 
 use std::collections::BTreeMap;
