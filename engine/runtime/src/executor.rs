@@ -1,17 +1,15 @@
 //! The loop of one executor: takes what has come (mails, completed disk operations, time), gives
 //! it to the shard, does what the shard wants, and sleeps when there is nothing.
 
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 use std::ops::ControlFlow;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
-use glommio::timer::Timer;
-use sillon_shard::{Action, DiskResult, Event, OpId, TICK_MS};
+use sillon_shard::{Action, DiskResult, Event, OpId};
 
 use crate::core::Core;
+use crate::heartbeat::{HEARTBEAT, Heartbeat};
 use crate::local::Local;
 use crate::mail::{Mail, Order, Report, Step};
 use crate::turn::reactor_turn;
@@ -19,11 +17,6 @@ use crate::{NodeError, ServiceFuture, Stopping};
 
 /// What runs on every executor next to its shard.
 pub(crate) type Service = Box<dyn Fn(Core) -> ServiceFuture + Send>;
-
-/// Every executor has a timer that fires so often. It gives the shard its ticks, and it ends a
-/// sleep that glommio has begun although tasks could run, which happens when the preempt timer
-/// fires between its installation and the first check.
-const HEARTBEAT: Duration = Duration::from_millis(TICK_MS / 2);
 
 /// Mails that are worked off before the executor looks at its I/O again: at some us each, well
 /// below a millisecond.
@@ -39,7 +32,7 @@ struct Work {
 
 /// Runs an executor until it is ordered to end.
 pub(crate) async fn run(local: Rc<Local>, service: Service) {
-    let mut heartbeat = Timer::new(HEARTBEAT);
+    let mut heartbeat = Heartbeat::new();
     let mut work = Work::default();
     let mut ticked_ns = 0;
     let mut mails_since_turn = 0;
@@ -70,17 +63,12 @@ pub(crate) async fn run(local: Rc<Local>, service: Service) {
 /// Collects what there is. Pending when that is nothing; then whatever comes wakes the loop.
 fn poll_work(
     local: &Local,
-    heartbeat: &mut Timer,
+    heartbeat: &mut Heartbeat,
     work: &mut Work,
     context: &mut Context<'_>,
 ) -> Poll<()> {
     let mailbox = &local.node.mailboxes[usize::from(local.id.0)];
-    let mut is_ready = false;
-    if Pin::new(&mut *heartbeat).poll(context).is_ready() {
-        heartbeat.reset(HEARTBEAT);
-        // Polled once more it is registered for the next time.
-        is_ready = Pin::new(heartbeat).poll(context).is_pending();
-    }
+    let mut is_ready = heartbeat.poll_beat(context).is_ready();
     is_ready |= local
         .disk
         .poll_completions(&mut work.completions, context)

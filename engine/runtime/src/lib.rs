@@ -5,7 +5,7 @@
 //! shards, wherever they are, asks the controller, and looks at the metadata.
 //!
 //! What glommio does not do by itself is here, each thing in one place: reactor turns
-//! ([`Core::reactor_turn`]), the heartbeat (`executor`), mailboxes between cores (`mailbox`), and
+//! ([`Core::reactor_turn`]), the heartbeat (`heartbeat`), mailboxes between cores (`mailbox`), and
 //! threads for blocking calls that may run anywhere (`thread`).
 #![forbid(unsafe_code)]
 
@@ -17,6 +17,7 @@ mod entropy;
 mod error;
 mod executor;
 mod folder_lock;
+mod heartbeat;
 mod home;
 mod life;
 mod local;

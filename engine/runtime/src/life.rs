@@ -4,7 +4,7 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::local::Node;
@@ -15,8 +15,8 @@ use crate::{NodeError, Ready};
 /// safe without it; the next start is faster with it.
 const STOP_SHARDS_MS: u64 = 60_000;
 
-/// Pause before a full mailbox is tried again, in ms: its executor reads at every heartbeat.
-const RETRY_MS: u64 = 1;
+/// Pause before a full mailbox is tried again: its executor reads at every heartbeat.
+const RETRY: Duration = Duration::from_millis(1);
 
 pub(crate) struct Life {
     node: Arc<Node>,
@@ -201,20 +201,23 @@ impl Life {
         self.failure.get_or_insert(error);
     }
 
-    fn order_all(&self, order: impl Fn() -> Order) {
+    fn order_all(&mut self, order: impl Fn() -> Order) {
         for shard in 0..self.shards.len() {
             self.order(shard, order());
         }
     }
 
-    fn order(&self, shard: usize, order: Order) {
+    fn order(&mut self, shard: usize, order: Order) {
         let mut mail = Mail::Order(order);
         while !self.shards[shard].is_gone {
             match self.node.mailboxes[shard].push(mail) {
                 Ok(()) => return,
                 Err(back) => mail = back,
             }
-            thread::sleep(Duration::from_millis(RETRY_MS));
+            // An executor that has ended meanwhile says so here.
+            if let Ok(report) = self.inbound.recv_timeout(RETRY) {
+                self.take_in(report);
+            }
         }
     }
 }
