@@ -1,1 +1,26 @@
-//! (empty)
+//! The Kafka server: sockets in, requests to the shards, responses out.
+//!
+//! A connection lives on one executor. It reads frames, hands their partitions to the shards that
+//! own them in the order in which they came, and writes the responses in that order, while any
+//! number of requests are being worked on. Records are not copied on the way out: they leave from
+//! the shards' memory or straight from the segment files.
+//!
+//! [`Server::bind`] takes the port; [`Server::serve`] runs on every executor.
+#![deny(unsafe_code)]
+
+mod accept;
+mod api;
+mod connection;
+mod context;
+mod helper;
+mod in_flight;
+mod limits;
+mod receive;
+mod reply;
+mod route;
+mod send;
+mod server;
+mod stages;
+mod sys;
+
+pub use server::{BindError, Server, ServerOptions};

@@ -1,0 +1,131 @@
+use std::io;
+use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use crate::limits::HANDED_OVER_MAX;
+
+/// How long to wait when no connection can be accepted, which is when descriptors or memory are
+/// short.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Where one shard's connections come in.
+pub(crate) struct Door {
+    entrance: flume::Sender<Accepted>,
+    pub exit: flume::Receiver<Accepted>,
+    /// Connections that the shard has or is about to get.
+    open: Arc<AtomicUsize>,
+}
+
+/// A connection on its way to its shard. Counted until it is dropped.
+pub(crate) struct Accepted {
+    pub stream: TcpStream,
+    pub seat: Seat,
+}
+
+/// Counts a connection as long as it lives.
+pub(crate) struct Seat(Arc<AtomicUsize>);
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Door {
+    pub(crate) fn new() -> Door {
+        let (entrance, exit) = flume::bounded(HANDED_OVER_MAX);
+        Door {
+            entrance,
+            exit,
+            open: Arc::new(AtomicUsize::new(0)),
+        }
+    }
+
+    fn open(&self) -> usize {
+        self.open.load(Ordering::Relaxed)
+    }
+}
+
+/// Accepts until it is told to end. Every connection goes to the shard that has the fewest, so
+/// that they stay even when connections end unevenly.
+pub(crate) fn accept(
+    listener: &TcpListener,
+    doors: &[Door],
+    connections_max: usize,
+    is_ending: &AtomicBool,
+) {
+    while !is_ending.load(Ordering::Relaxed) {
+        match listener.accept() {
+            Ok((stream, _)) => hand_over(stream, doors, connections_max),
+            Err(_) if is_ending.load(Ordering::Relaxed) => {}
+            Err(error) if is_of_one_connection(&error) => {}
+            Err(error) => {
+                tracing::error!(%error, "cannot accept connections; see ulimit -n");
+                thread::sleep(PAUSE);
+            }
+        }
+    }
+}
+
+/// The client was gone before it was accepted.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
+    matches!(
+        error.kind(),
+        ConnectionAborted | ConnectionReset | Interrupted
+    )
+}
+
+fn hand_over(stream: TcpStream, doors: &[Door], connections_max: usize) {
+    let open: usize = doors.iter().map(Door::open).sum();
+    if open >= connections_max {
+        tracing::warn!(
+            connections_max,
+            "too many connections: one more is turned away"
+        );
+        return;
+    }
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "a connection ended before it was set up");
+        return;
+    }
+    let emptiest = doors.iter().min_by_key(|door| door.open());
+    let door = emptiest.expect("a node has a shard");
+    door.open.fetch_add(1, Ordering::Relaxed);
+    let seat = Seat(door.open.clone());
+    // It fails when the shard has stopped.
+    let _ = door.entrance.send(Accepted { stream, seat });
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Shutdown;
+
+    use super::*;
+
+    #[test]
+    fn connections_go_where_the_fewest_are_and_no_further_than_the_limit() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let doors = [Door::new(), Door::new(), Door::new()];
+        let connect = || {
+            let client = TcpStream::connect(address).unwrap();
+            hand_over(listener.accept().unwrap().0, &doors, 6);
+            client
+        };
+        let open = || doors.each_ref().map(Door::open);
+        let mut clients: Vec<_> = (0..6).map(|_| connect()).collect();
+        assert_eq!(open(), [2, 2, 2]);
+        clients.push(connect());
+        assert_eq!(open(), [2, 2, 2]);
+        drop(doors[1].exit.recv().unwrap());
+        clients.push(connect());
+        assert_eq!(open(), [2, 2, 2]);
+        for client in clients {
+            let _ = client.shutdown(Shutdown::Both);
+        }
+    }
+}

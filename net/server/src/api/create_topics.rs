@@ -1,0 +1,142 @@
+use std::collections::BTreeSet;
+use std::rc::Rc;
+
+use sillon_controller::{
+    Assignment, ControlReply, ControlRequest, CreateTopicError, CreatedTopic, EffectiveConfig,
+    NewTopic,
+};
+use sillon_protocol::ErrorCode;
+use sillon_protocol::message::create_topics_request::CreatableTopic;
+use sillon_protocol::message::create_topics_response::{
+    CreatableTopicConfigs, CreatableTopicResult,
+};
+use sillon_protocol::message::{CreateTopicsRequest, CreateTopicsResponse, StrBytes};
+use sillon_record::BrokerId;
+
+use super::{RequestError, control, decode, random_topic_id, respond, text, uuid};
+use crate::context::{Context, Incoming};
+use crate::in_flight::Answer;
+
+/// First version that answers with the topic's counts and configuration (KIP-525).
+const FIRST_VERSION_WITH_CONFIGS: i16 = 5;
+
+/// Kafka's `ConfigSource`: set on the topic.
+const DYNAMIC_TOPIC_CONFIG: i8 = 1;
+/// Kafka's `ConfigSource`: the default.
+const DEFAULT_CONFIG: i8 = 5;
+
+/// Creates topics; answers when every partition of them is open.
+pub(super) fn take_up(
+    context: &Rc<Context>,
+    mut incoming: Incoming,
+) -> Result<Answer, RequestError> {
+    let request: CreateTopicsRequest = decode(&incoming)?;
+    let asked = incoming.parsed(context);
+    let context = context.clone();
+    Ok(Box::pin(async move {
+        let _permit = incoming.permit;
+        let names: Vec<StrBytes> = request.topics.iter().map(|t| t.name.clone()).collect();
+        let asking = ControlRequest::CreateTopics {
+            topics: request.topics.into_iter().map(new_topic).collect(),
+            validate_only: request.validate_only,
+        };
+        let results = match control(&context, asking, request.timeout_ms).await? {
+            Some(ControlReply::CreateTopics(results)) => results,
+            Some(_) => unreachable!("the controller answers what it was asked"),
+            None => Vec::new(),
+        };
+        let mut results = results.into_iter();
+        let mut response = CreateTopicsResponse::default();
+        // A name that was sent twice is answered once.
+        let mut answered = BTreeSet::new();
+        for name in names {
+            let result = results.next();
+            if answered.insert(name.to_string()) {
+                response.topics.push(answer(name, result, asked.version));
+            }
+        }
+        respond(&asked, &response)
+    }))
+}
+
+fn new_topic(topic: CreatableTopic) -> NewTopic {
+    let assignments = topic.assignments.iter().map(|assignment| Assignment {
+        partition: assignment.partition_index,
+        replicas: assignment
+            .broker_ids
+            .iter()
+            .copied()
+            .map(BrokerId)
+            .collect(),
+    });
+    let configs = topic.configs.iter();
+    let configs = configs.map(|c| (c.name.to_string(), c.value.as_deref().map(str::to_owned)));
+    NewTopic {
+        id: random_topic_id(),
+        name: topic.name.to_string(),
+        partitions: topic.num_partitions,
+        replication_factor: topic.replication_factor,
+        assignments: assignments.collect(),
+        configs: configs.collect(),
+    }
+}
+
+/// `None`: it is not done in time; whether it will be shows later.
+fn answer(
+    name: StrBytes,
+    result: Option<Result<CreatedTopic, CreateTopicError>>,
+    version: i16,
+) -> CreatableTopicResult {
+    let mut response = CreatableTopicResult::default();
+    response.name = name;
+    match result {
+        Some(Ok(created)) => {
+            response.topic_id = uuid(created.id);
+            if version >= FIRST_VERSION_WITH_CONFIGS {
+                response.num_partitions = created.partitions;
+                response.replication_factor = created.replication_factor;
+                response.configs = Some(created.configs.into_iter().map(config).collect());
+            }
+        }
+        Some(Err(error)) => {
+            response.error_code = code(&error).code();
+            response.error_message = Some(text(error.to_string()));
+        }
+        None => {
+            response.error_code = ErrorCode::RequestTimedOut.code();
+            response.error_message = Some(text("the topic is not open yet; look again"));
+        }
+    }
+    response
+}
+
+fn config(config: EffectiveConfig) -> CreatableTopicConfigs {
+    let mut response = CreatableTopicConfigs::default();
+    response.name = StrBytes::from(config.name);
+    response.value = Some(text(config.value));
+    response.config_source = match config.is_default {
+        true => DEFAULT_CONFIG,
+        false => DYNAMIC_TOPIC_CONFIG,
+    };
+    response
+}
+
+fn code(error: &CreateTopicError) -> ErrorCode {
+    match error {
+        CreateTopicError::NamedTwice { .. } | CreateTopicError::AssignmentAndCounts => {
+            ErrorCode::InvalidRequest
+        }
+        CreateTopicError::AlreadyExists { .. } => ErrorCode::TopicAlreadyExists,
+        CreateTopicError::InvalidName(_) | CreateTopicError::NameCollides { .. } => {
+            ErrorCode::InvalidTopic
+        }
+        CreateTopicError::Reserved { .. } => ErrorCode::TopicAuthorizationFailed,
+        CreateTopicError::IdUsed { .. } => ErrorCode::UnknownServerError,
+        CreateTopicError::InvalidPartitions { .. } => ErrorCode::InvalidPartitions,
+        CreateTopicError::InvalidReplicationFactor { .. } => ErrorCode::InvalidReplicationFactor,
+        CreateTopicError::InvalidAssignment { .. } => ErrorCode::InvalidReplicaAssignment,
+        CreateTopicError::InvalidConfig(_) => ErrorCode::InvalidConfig,
+        CreateTopicError::TooManyPartitions { .. } => ErrorCode::PolicyViolation,
+        CreateTopicError::Storage { .. } => ErrorCode::KafkaStorageError,
+    }
+}

@@ -1,0 +1,127 @@
+use std::rc::Rc;
+
+use sillon_controller::{
+    ControlReply, ControlRequest, DeleteTopicError, DeletedTopic, TopicTarget,
+};
+use sillon_protocol::ErrorCode;
+use sillon_protocol::message::delete_topics_request::DeleteTopicState;
+use sillon_protocol::message::delete_topics_response::DeletableTopicResult;
+use sillon_protocol::message::{DeleteTopicsRequest, DeleteTopicsResponse, StrBytes, Uuid};
+
+use super::{RequestError, control, decode, respond, text, topic_id, uuid};
+use crate::context::{Context, Incoming};
+use crate::in_flight::Answer;
+
+/// First version in which a topic may be named by its id (KIP-516).
+const FIRST_VERSION_BY_ID: i16 = 6;
+
+/// First version with an error's text (KIP-599).
+const FIRST_VERSION_WITH_MESSAGE: i16 = 5;
+
+/// A topic as the request names it.
+struct Named {
+    name: Option<StrBytes>,
+    id: Uuid,
+}
+
+/// Deletes topics; answers when their deletion is durable.
+pub(super) fn take_up(
+    context: &Rc<Context>,
+    mut incoming: Incoming,
+) -> Result<Answer, RequestError> {
+    let request: DeleteTopicsRequest = decode(&incoming)?;
+    let asked = incoming.parsed(context);
+    let context = context.clone();
+    Ok(Box::pin(async move {
+        let _permit = incoming.permit;
+        let timeout_ms = request.timeout_ms;
+        let named: Vec<Named> = if asked.version >= FIRST_VERSION_BY_ID {
+            request.topics.into_iter().map(Named::of).collect()
+        } else {
+            let names = request.topic_names.into_iter();
+            names.map(Named::by_name).collect()
+        };
+        let targets = named.iter().filter_map(Named::target).collect();
+        let asking = ControlRequest::DeleteTopics { topics: targets };
+        let results = match control(&context, asking, timeout_ms).await? {
+            Some(ControlReply::DeleteTopics(results)) => results,
+            Some(_) => unreachable!("the controller answers what it was asked"),
+            None => Vec::new(),
+        };
+        let mut results = results.into_iter();
+        let mut response = DeleteTopicsResponse::default();
+        for named in named {
+            let result = named.target().map(|_| results.next());
+            response
+                .responses
+                .push(answer(named, result, asked.version));
+        }
+        respond(&asked, &response)
+    }))
+}
+
+impl Named {
+    fn of(topic: DeleteTopicState) -> Named {
+        Named {
+            name: topic.name,
+            id: topic.topic_id,
+        }
+    }
+
+    fn by_name(name: StrBytes) -> Named {
+        Named {
+            name: Some(name),
+            id: Uuid::ZERO,
+        }
+    }
+
+    /// `None`: both ways or neither, which makes no sense.
+    fn target(&self) -> Option<TopicTarget> {
+        match &self.name {
+            Some(name) if self.id == Uuid::ZERO => Some(TopicTarget::Name(name.to_string())),
+            None if self.id != Uuid::ZERO => Some(TopicTarget::Id(topic_id(self.id))),
+            _ => None,
+        }
+    }
+}
+
+/// `result` is `None` when the topic was not named properly, and `Some(None)` when its deletion
+/// is not done in time.
+fn answer(
+    named: Named,
+    result: Option<Option<Result<DeletedTopic, DeleteTopicError>>>,
+    version: i16,
+) -> DeletableTopicResult {
+    let mut response = DeletableTopicResult::default();
+    response.name = named.name;
+    response.topic_id = named.id;
+    let (error, message) = match result {
+        Some(Some(Ok(deleted))) => {
+            response.name = Some(text(deleted.name));
+            response.topic_id = uuid(deleted.id);
+            return response;
+        }
+        Some(Some(Err(error))) => (code(&error), error.to_string()),
+        Some(None) => {
+            let message = "the deletion is not durable yet; look again";
+            (ErrorCode::RequestTimedOut, message.to_owned())
+        }
+        None => {
+            let message = "name the topic either by its name or by its id";
+            (ErrorCode::InvalidRequest, message.to_owned())
+        }
+    };
+    response.error_code = error.code();
+    if version >= FIRST_VERSION_WITH_MESSAGE {
+        response.error_message = Some(text(message));
+    }
+    response
+}
+
+fn code(error: &DeleteTopicError) -> ErrorCode {
+    match error {
+        DeleteTopicError::UnknownTopic { .. } => ErrorCode::UnknownTopicOrPartition,
+        DeleteTopicError::UnknownTopicId { .. } => ErrorCode::UnknownTopicId,
+        DeleteTopicError::NamedTwice => ErrorCode::InvalidRequest,
+    }
+}

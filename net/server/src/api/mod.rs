@@ -1,0 +1,128 @@
+//! One file per API: from a request's frame to its response.
+//!
+//! [`take_up`] does what must be done in the order of a connection's requests (handing batches and
+//! reads to the owning shards); the [`Answer`] that it returns does the rest, when every earlier
+//! request of the connection has been answered.
+
+mod api_versions;
+mod create_topics;
+mod delete_topics;
+mod describe_cluster;
+mod fetch;
+mod find_coordinator;
+mod init_producer_id;
+mod list_offsets;
+mod metadata;
+mod offset_for_leader_epoch;
+mod operations;
+mod produce;
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use futures_lite::future;
+use glommio::timer::Timer;
+use sillon_controller::{ControlReply, ControlRequest};
+use sillon_protocol::message::{
+    self, DecodeError, KafkaRequest, KafkaResponse, StrBytes, Uuid, decode_request,
+};
+use sillon_protocol::{Api, WireError};
+use sillon_record::TopicId;
+
+use crate::context::{Asked, Context, Incoming};
+use crate::in_flight::{Answer, Ended};
+use crate::limits::ADMIN_MS_MAX;
+use crate::reply::Reply;
+use crate::route::stopped;
+
+/// A request that cannot be read: what follows in the connection is unknown, so it ends.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RequestError {
+    /// Produce or Fetch.
+    #[error("malformed request: {0}")]
+    Wire(#[from] WireError),
+    /// Any other.
+    #[error("malformed request: {0}")]
+    Decode(#[from] DecodeError),
+}
+
+/// Takes a request up.
+pub(crate) async fn take_up(
+    context: &Rc<Context>,
+    incoming: Incoming,
+) -> Result<Answer, RequestError> {
+    match incoming.api {
+        Api::Produce => produce::take_up(context, incoming).await,
+        Api::Fetch => fetch::take_up(context, incoming).await,
+        Api::ListOffsets => list_offsets::take_up(context, incoming).await,
+        Api::OffsetForLeaderEpoch => offset_for_leader_epoch::take_up(context, incoming).await,
+        Api::Metadata => metadata::take_up(context, incoming),
+        Api::FindCoordinator => find_coordinator::take_up(context, incoming),
+        Api::ApiVersions => api_versions::take_up(context, incoming),
+        Api::CreateTopics => create_topics::take_up(context, incoming),
+        Api::DeleteTopics => delete_topics::take_up(context, incoming),
+        Api::InitProducerId => init_producer_id::take_up(context, incoming),
+        Api::DescribeCluster => describe_cluster::take_up(context, incoming),
+    }
+}
+
+fn decode<M: KafkaRequest>(incoming: &Incoming) -> Result<M, RequestError> {
+    let Incoming {
+        frame,
+        version,
+        body,
+        is_first,
+        ..
+    } = incoming;
+    Ok(decode_request(frame, *version, *body, *is_first)?)
+}
+
+fn respond<M: KafkaResponse>(asked: &Asked, response: &M) -> Result<Option<Reply>, Ended> {
+    let mut out = BytesMut::new();
+    let encoded = message::encode_response(&mut out, asked.version, asked.correlation_id, response);
+    if let Err(error) = encoded {
+        let (api, version) = (asked.api, asked.version);
+        tracing::error!(%error, "a response to {api} version {version} cannot be encoded");
+        return Err(Ended::Encoding);
+    }
+    Ok(Some(Reply::of(asked.api, asked.stamps, out)))
+}
+
+/// Asks the controller and waits no longer than the client does; `None` after that.
+async fn control(
+    context: &Context,
+    request: ControlRequest,
+    timeout_ms: i32,
+) -> Result<Option<ControlReply>, Ended> {
+    let timeout_ms = (timeout_ms.max(0) as u64).min(ADMIN_MS_MAX);
+    let reply = context.core.control(request);
+    let late = Timer::new(Duration::from_millis(timeout_ms));
+    let reply = async { reply.await.map(Some).map_err(stopped) };
+    let late = async {
+        late.await;
+        Ok(None)
+    };
+    future::or(reply, late).await
+}
+
+fn text(text: impl Into<String>) -> StrBytes {
+    StrBytes::from(text.into())
+}
+
+fn uuid(id: TopicId) -> Uuid {
+    Uuid::from_bytes(id.0)
+}
+
+fn topic_id(uuid: Uuid) -> TopicId {
+    TopicId(uuid.to_bytes())
+}
+
+/// A fresh topic id: a random UUID (version 4), as Kafka draws them.
+fn random_topic_id() -> TopicId {
+    let mut id = [0; 16];
+    getrandom::fill(&mut id).expect("the kernel gives random bytes");
+    id[6] = id[6] & 0x0f | 0x40;
+    id[8] = id[8] & 0x3f | 0x80;
+    TopicId(id)
+}

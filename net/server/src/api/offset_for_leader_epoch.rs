@@ -1,0 +1,111 @@
+use std::rc::Rc;
+
+use sillon_protocol::message::offset_for_leader_epoch_request::OffsetForLeaderPartition;
+use sillon_protocol::message::offset_for_leader_epoch_response::{
+    EpochEndOffset, OffsetForLeaderTopicResult,
+};
+use sillon_protocol::message::{
+    OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse, StrBytes,
+};
+use sillon_protocol::{ErrorCode, TopicKey};
+use sillon_record::{LeaderEpoch, TopicPartition};
+use sillon_shard::{EpochEnd, Request};
+
+use super::{RequestError, decode, respond};
+use crate::context::{Context, Incoming};
+use crate::in_flight::Answer;
+use crate::route::{ByOwner, Place, find_led, find_topic, stopped};
+
+/// Where leader epochs end (KIP-101, KIP-320).
+pub(super) async fn take_up(
+    context: &Rc<Context>,
+    mut incoming: Incoming,
+) -> Result<Answer, RequestError> {
+    let request: OffsetForLeaderEpochRequest = decode(&incoming)?;
+    let asked = incoming.parsed(context);
+    let (topics, by_owner) = route(context, &request);
+    let mut calls = Vec::with_capacity(by_owner.groups.len());
+    for (owner, entries) in by_owner.groups {
+        context.core.has_room(owner).await;
+        calls.push(context.core.call(owner, Request::EpochEnds(entries)));
+    }
+    Ok(Box::pin(async move {
+        // The topics' names are parts of the frame.
+        let _permit = incoming.permit;
+        let mut answered = Vec::with_capacity(calls.len());
+        for call in calls {
+            match call.await.map_err(stopped)? {
+                Request::EpochEnds(entries) => answered.push(entries),
+                _ => unreachable!("a shard hands back what it was given"),
+            }
+        }
+        let mut response = OffsetForLeaderEpochResponse::default();
+        for (name, partitions) in topics {
+            let mut topic = OffsetForLeaderTopicResult::default();
+            topic.topic = name;
+            let partitions = partitions.into_iter();
+            let partitions = partitions.map(|(index, fate)| answer(index, fate, &answered));
+            topic.partitions = partitions.collect();
+            response.topics.push(topic);
+        }
+        respond(&asked, &response)
+    }))
+}
+
+type Topics = Vec<(StrBytes, Vec<(i32, Result<Place, ErrorCode>)>)>;
+
+fn route(context: &Context, request: &OffsetForLeaderEpochRequest) -> (Topics, ByOwner<EpochEnd>) {
+    let mut by_owner = ByOwner::new(context.core.shards());
+    let topics = context.core.with_image(|image| {
+        let mut topics = Vec::with_capacity(request.topics.len());
+        for topic in &request.topics {
+            let found = find_topic(image, &TopicKey::Name(&*topic.topic));
+            let mut fate = |partition: &OffsetForLeaderPartition| {
+                let topic = found?;
+                find_led(topic, partition.partition, context.core.broker())?;
+                let place = TopicPartition {
+                    topic: topic.id,
+                    partition: partition.partition,
+                };
+                let epoch = partition.current_leader_epoch;
+                let entry = EpochEnd {
+                    partition: place,
+                    current_leader_epoch: (epoch != -1).then_some(LeaderEpoch(epoch)),
+                    leader_epoch: LeaderEpoch(partition.leader_epoch),
+                    outcome: None,
+                };
+                Ok(by_owner.push(place, entry))
+            };
+            let partitions = topic.partitions.iter();
+            let fates = partitions.map(|partition| (partition.partition, fate(partition)));
+            topics.push((topic.topic.clone(), fates.collect()));
+        }
+        topics
+    });
+    (topics, by_owner)
+}
+
+fn answer(
+    index: i32,
+    fate: Result<Place, ErrorCode>,
+    answered: &[Vec<EpochEnd>],
+) -> EpochEndOffset {
+    let mut response = EpochEndOffset::default();
+    response.partition = index;
+    response.leader_epoch = -1;
+    response.end_offset = -1;
+    let outcome = fate.and_then(|place| {
+        let outcome = answered[place.group][place.entry].outcome;
+        let outcome = outcome.expect("a shard fills in every outcome");
+        outcome.map_err(ErrorCode::from)
+    });
+    match outcome {
+        Ok(None) => {}
+        Ok(Some((epoch, end))) => {
+            response.leader_epoch = epoch.0;
+            response.end_offset = end.0;
+        }
+        Err(code) => response.error_code = code.code(),
+    }
+    response
+}

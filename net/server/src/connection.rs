@@ -1,0 +1,217 @@
+use std::collections::VecDeque;
+use std::io;
+use std::net::TcpStream;
+use std::rc::Rc;
+
+use bytes::BytesMut;
+use futures_lite::future;
+use sillon_protocol::frame::{HeaderError, RequestHeader};
+use sillon_protocol::{Api, message};
+use sillon_shard::Stage;
+
+use crate::api::{self, RequestError};
+use crate::context::{Context, Incoming, Liveness};
+use crate::in_flight::{Answer, Ended, InFlight, answered, parsed};
+use crate::limits::{FRAME_MS, GATHER_BYTES, IDLE_MS, TURN_REQUESTS, WRITE_MS};
+use crate::receive::{FrameReader, ReceiveError, Received};
+use crate::reply::{Piece, Reply};
+use crate::send::send;
+
+const NS_PER_MS: u64 = 1_000_000;
+
+/// One client's connection, on the executor that it was given to. One task runs it.
+pub(crate) struct Connection {
+    context: Rc<Context>,
+    liveness: Rc<Liveness>,
+    /// Its place among the executor's connections.
+    place: usize,
+    in_flight: InFlight,
+}
+
+/// Why a connection was ended by the broker, for the log.
+#[derive(Debug, thiserror::Error)]
+enum EndedBy {
+    #[error(transparent)]
+    Receive(#[from] ReceiveError),
+    #[error(transparent)]
+    Header(#[from] HeaderError),
+    #[error("{api} version {version}: {source}")]
+    Request {
+        api: Api,
+        version: i16,
+        source: RequestError,
+    },
+    #[error(transparent)]
+    Answer(#[from] Ended),
+    #[error("sending: {0}")]
+    Send(#[from] io::Error),
+}
+
+impl Connection {
+    pub(crate) fn open(context: Rc<Context>, stream: TcpStream) -> io::Result<Connection> {
+        let liveness = Rc::new(Liveness {
+            socket: crate::sys::Socket::new(stream)?,
+            read_deadline_ns: u64::MAX.into(),
+            write_deadline_ns: 0.into(),
+        });
+        let place = context.connections.borrow_mut().insert(liveness.clone());
+        Ok(Connection {
+            context,
+            liveness,
+            place,
+            in_flight: InFlight::default(),
+        })
+    }
+
+    /// Serves the client until it or the broker ends the connection. What is in flight then is
+    /// given up, except when the broker stops.
+    pub(crate) async fn run(self) {
+        let ended = future::or(self.read(), self.write()).await;
+        match ended {
+            Ok(()) | Err(EndedBy::Receive(ReceiveError::Closed)) => {}
+            Err(reason) => tracing::debug!(%reason, "connection ended"),
+        }
+    }
+
+    /// Takes up requests, in order.
+    async fn read(&self) -> Result<(), EndedBy> {
+        let mut reader = FrameReader::default();
+        let mut is_first = true;
+        let mut taken = 0;
+        loop {
+            self.in_flight.room().await;
+            let received = future::or(self.stopping(), self.receive(&mut reader, is_first)).await;
+            let received = match received {
+                Err(ReceiveError::Stopping) => {
+                    self.in_flight.end();
+                    return future::pending().await;
+                }
+                received => received?,
+            };
+            let answer = self.take_up(received, is_first).await?;
+            is_first = false;
+            self.in_flight.push(answer);
+            taken += 1;
+            if taken % TURN_REQUESTS == 0 {
+                self.context.core.reactor_turn().await;
+            }
+        }
+    }
+
+    async fn stopping(&self) -> Result<Received, ReceiveError> {
+        self.context.core.stopping().await;
+        Err(ReceiveError::Stopping)
+    }
+
+    async fn receive(
+        &self,
+        reader: &mut FrameReader,
+        is_first: bool,
+    ) -> Result<Received, ReceiveError> {
+        let Context { pool, budget, .. } = &*self.context;
+        let waits = |is_in_frame| {
+            let patience_ms = if is_in_frame { FRAME_MS } else { IDLE_MS };
+            let deadline_ns = self.context.now_ns() + patience_ms * NS_PER_MS;
+            self.liveness.read_deadline_ns.set(deadline_ns);
+        };
+        let socket = &self.liveness.socket;
+        let received = reader.next(socket, pool, budget, is_first, waits).await;
+        // While the request is worked on the client owes nothing.
+        self.liveness.read_deadline_ns.set(u64::MAX);
+        received
+    }
+
+    async fn take_up(&self, received: Received, is_first: bool) -> Result<Answer, EndedBy> {
+        let Received { frame, permit } = received;
+        let received_ns = self.context.now_ns();
+        let header = match RequestHeader::decode(&frame, is_first) {
+            Ok(header) => header,
+            Err(HeaderError::ApiVersions { correlation_id, .. }) => {
+                let mut out = BytesMut::new();
+                message::unsupported_api_versions(&mut out, correlation_id);
+                let stamps = parsed(received_ns, received_ns);
+                return Ok(answered(Ok(Some(Reply::of(Api::ApiVersions, stamps, out)))));
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let (api, version) = (header.api, header.version);
+        let incoming = Incoming::new(frame.clone(), &header, is_first, received_ns, permit);
+        let taken_up = api::take_up(&self.context, incoming).await;
+        taken_up.map_err(|source| EndedBy::Request {
+            api,
+            version,
+            source,
+        })
+    }
+
+    /// Sends responses, in order. What is ready leaves together.
+    async fn write(&self) -> Result<(), EndedBy> {
+        let mut replies = Vec::new();
+        let mut unready = None;
+        loop {
+            let answer = match unready.take() {
+                Some(answer) => answer,
+                None => match self.in_flight.next().await {
+                    Some(answer) => answer,
+                    None => return Ok(()),
+                },
+            };
+            let mut ended = self.queue(answer.await, &mut replies).err();
+            while ended.is_none()
+                && replies.iter().map(Reply::len_bytes).sum::<usize>() < GATHER_BYTES
+                && let Some(mut answer) = self.in_flight.take()
+            {
+                match future::poll_once(&mut answer).await {
+                    Some(reply) => ended = self.queue(reply, &mut replies).err(),
+                    None => {
+                        unready = Some(answer);
+                        break;
+                    }
+                }
+            }
+            self.send(&mut replies).await?;
+            if let Some(ended) = ended {
+                return Err(ended.into());
+            }
+        }
+    }
+
+    fn queue(
+        &self,
+        reply: Result<Option<Reply>, Ended>,
+        replies: &mut Vec<Reply>,
+    ) -> Result<(), Ended> {
+        if let Some(mut reply) = reply? {
+            reply.stamps.mark(Stage::Queued, self.context.now_ns());
+            replies.push(reply);
+        }
+        Ok(())
+    }
+
+    async fn send(&self, replies: &mut Vec<Reply>) -> io::Result<()> {
+        let Context { core, cold, .. } = &*self.context;
+        let pieces = replies.iter_mut().flat_map(|reply| reply.pieces.drain(..));
+        let mut pieces: VecDeque<Piece> = pieces.collect();
+        let progress = || {
+            let deadline_ns = self.context.now_ns() + WRITE_MS * NS_PER_MS;
+            self.liveness.write_deadline_ns.set(deadline_ns);
+        };
+        progress();
+        let socket = &self.liveness.socket;
+        let sent = send(socket, &mut pieces, cold, progress, || core.reactor_turn()).await;
+        self.liveness.write_deadline_ns.set(0);
+        let now_ns = self.context.now_ns();
+        let mut stages = self.context.stages.borrow_mut();
+        for mut reply in replies.drain(..) {
+            reply.stamps.mark(Stage::Written, now_ns);
+            stages.record(reply.api, &reply.stamps);
+        }
+        sent
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.context.connections.borrow_mut().remove(self.place);
+    }
+}

@@ -1,0 +1,82 @@
+//! Every limit of the server, with its derivation. Limits of frames and of what they decode to
+//! stand in the protocol's table of versions.
+
+/// Connections that wait to be accepted: what the kernel's `somaxconn` allows by default.
+pub const BACKLOG: i32 = 4096;
+
+/// Connections of a node, unless its options say otherwise. Each takes one descriptor and, while
+/// it is idle, about 2 KiB; 10,000 leave room in a limit of 65,536 descriptors for 50,000
+/// segment files.
+pub const CONNECTIONS_MAX: usize = 10_000;
+
+/// Accepted connections that one shard may have waiting for it. A full one stops the accepting.
+pub const HANDED_OVER_MAX: usize = 256;
+
+/// Requests of one connection that are worked on at the same time; then it is not read. Java
+/// clients send 5 before they wait, and 64 requests of 16 KiB fill a round trip of 1 ms at 1 GB/s.
+pub const IN_FLIGHT_MAX: usize = 64;
+
+/// Memory for frames in flight, of all connections of a node, unless its options say otherwise:
+/// two of the largest frames, or 16,000 batches of 16 KiB. A connection whose frame does not fit
+/// waits, and so does its client.
+pub const RECEIVE_BYTES: u64 = 256 << 20;
+
+/// What a connection reads into, in bytes: four batches of 16 KiB, or hundreds of small requests
+/// with one system call. Given back whenever nothing is left to be read.
+pub const RECEIVE_CHUNK_BYTES: usize = 64 << 10;
+
+/// With less room than this a new chunk is begun, in bytes: else the last bytes of a chunk would
+/// be read in tiny pieces.
+pub const RECEIVE_ROOM_MIN_BYTES: usize = 4 << 10;
+
+/// Responses that are gathered before they are written, in bytes.
+pub const GATHER_BYTES: usize = 64 << 10;
+
+/// Pieces of memory that one system call sends; the kernel's limit is 1,024.
+pub const PIECES_MAX: usize = 64;
+
+/// What a full socket is offered when it takes bytes again, in bytes.
+pub const RESUME_BYTES: usize = 16 << 10;
+
+/// Bytes that a connection sends before others get their turn: 100 us of copying.
+pub const TURN_BYTES: usize = 1 << 20;
+
+/// Requests that a connection takes up before others get their turn.
+pub const TURN_REQUESTS: u32 = 32;
+
+/// Records of one Fetch response, in bytes, whatever the client asks for: Kafka's
+/// `fetch.max.bytes`.
+pub const FETCH_BYTES_MAX: u64 = 55 << 20;
+
+/// Records of a compressed batch that are checked on a shard's thread, in bytes: gzip, the slowest
+/// codec, takes about 200 us for them. A batch of more is checked by a helper thread.
+pub const INLINE_DECOMPRESSED_BYTES_MAX: u64 = 128 << 10;
+
+/// What is asked to be in the page cache, and brought in, at a time, in bytes: 100 us of a disk.
+pub const COLD_PIECE_BYTES: u64 = 256 << 10;
+
+/// Jobs that wait for the helper threads; then who brings another one waits.
+pub const HELPER_JOBS_MAX: usize = 1024;
+
+/// An idle connection is closed after this, in ms: Kafka's `connections.max.idle.ms`.
+pub const IDLE_MS: u64 = 600_000;
+
+/// A frame whose next byte does not come within this is given up, in ms: it holds memory that
+/// others wait for. Kafka's `request.timeout.ms`.
+pub const FRAME_MS: u64 = 30_000;
+
+/// A client that takes no byte of its responses for this long is given up, in ms.
+pub const WRITE_MS: u64 = 60_000;
+
+/// How often connections are looked at for the three limits above, in ms.
+pub const SWEEP_MS: u64 = 1_000;
+
+/// How long requests in flight may take when the broker stops, in ms.
+pub const DRAIN_MS: u64 = 2_000;
+
+/// How long a Metadata answer waits for a topic that it creates, in ms; afterwards the client is
+/// told to ask again.
+pub const AUTO_CREATE_MS: u64 = 5_000;
+
+/// How long a creation or deletion is waited for at most, in ms, whatever the client says.
+pub const ADMIN_MS_MAX: u64 = 120_000;

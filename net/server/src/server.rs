@@ -1,0 +1,251 @@
+use std::cell::RefCell;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use futures_lite::future;
+use glommio::timer::Timer;
+use sillon_buffer::Pool;
+use sillon_record::Scratch;
+use sillon_runtime::Core;
+use slab::Slab;
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::accept::{Accepted, Door, accept};
+use crate::connection::Connection;
+use crate::context::Context;
+use crate::helper::Helpers;
+use crate::limits::{BACKLOG, CONNECTIONS_MAX, DRAIN_MS, RECEIVE_BYTES, SWEEP_MS};
+use crate::receive::ReceiveBudget;
+use crate::send::ColdReader;
+use crate::stages::Stages;
+
+/// Threads that read what is not in the page cache: as many reads as a disk does at once without
+/// making the journal wait (2), and one that opens files.
+const COLD_THREADS: usize = 3;
+
+/// What a server is to be.
+#[derive(Clone, Debug)]
+pub struct ServerOptions {
+    /// Where it listens; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// The node's data folder, whose segments are sent.
+    pub data_dir: PathBuf,
+    /// `auto.create.topics.enable`: Metadata makes topics that clients ask for.
+    pub auto_create_topics: bool,
+    /// Connections of all shards together.
+    pub connections_max: usize,
+    /// Memory for requests in flight, of all shards together, in bytes.
+    pub receive_bytes: u64,
+    /// Threads that check large compressed batches.
+    pub check_threads: usize,
+}
+
+impl ServerOptions {
+    /// A server with the defaults of everything else.
+    pub fn new(listen: SocketAddr, data_dir: impl Into<PathBuf>) -> ServerOptions {
+        ServerOptions {
+            listen,
+            data_dir: data_dir.into(),
+            auto_create_topics: true,
+            connections_max: CONNECTIONS_MAX,
+            receive_bytes: RECEIVE_BYTES,
+            check_threads: 1,
+        }
+    }
+}
+
+/// The server does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// The port is taken, or not ours to take.
+    #[error("cannot listen on {listen}: {source}; choose another address or stop who has it")]
+    Listen {
+        /// Where.
+        listen: SocketAddr,
+        /// The system's words.
+        source: io::Error,
+    },
+    /// No threads can be started.
+    #[error("cannot start a thread: {0}; see ulimit -u")]
+    Thread(io::Error),
+}
+
+/// A port that is taken, and what serves it. The same on all executors.
+#[derive(Clone)]
+pub struct Server {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    options: ServerOptions,
+    address: SocketAddr,
+    doors: OnceLock<Arc<[Door]>>,
+    /// Tells the accepting thread where the shards are, once.
+    start: Mutex<Option<flume::Sender<Arc<[Door]>>>>,
+    listener: Arc<TcpListener>,
+    is_ending: Arc<AtomicBool>,
+    checkers: Helpers,
+    cold: ColdReader,
+}
+
+impl Server {
+    /// Takes the port and starts the threads that are not shards. To be called from a thread that
+    /// is not pinned to a core. Clients may connect from now on; they are served once
+    /// [`Self::serve`] runs.
+    pub fn bind(options: ServerOptions) -> Result<Server, BindError> {
+        let listen = options.listen;
+        let failed = |source| BindError::Listen { listen, source };
+        let listener = Arc::new(listener(listen).map_err(failed)?);
+        let address = listener.local_addr().map_err(failed)?;
+        let checkers = Helpers::start("check", options.check_threads.max(1));
+        let checkers = checkers.map_err(BindError::Thread)?;
+        let cold = Helpers::start("cold", COLD_THREADS).map_err(BindError::Thread)?;
+        let cold = ColdReader::new(options.data_dir.clone(), cold);
+        let is_ending = Arc::new(AtomicBool::new(false));
+        let (start, started) = flume::bounded::<Arc<[Door]>>(1);
+        let accepting = {
+            let (listener, is_ending) = (listener.clone(), is_ending.clone());
+            let connections_max = options.connections_max;
+            move || {
+                // It fails when the server is dropped without ever serving.
+                if let Ok(doors) = started.recv() {
+                    accept(&listener, &doors, connections_max, &is_ending);
+                }
+            }
+        };
+        let builder = thread::Builder::new().name("accept".to_owned());
+        builder.spawn(accepting).map_err(BindError::Thread)?;
+        let shared = Shared {
+            options,
+            address,
+            doors: OnceLock::new(),
+            start: Mutex::new(Some(start)),
+            listener,
+            is_ending,
+            checkers,
+            cold,
+        };
+        Ok(Server {
+            shared: Arc::new(shared),
+        })
+    }
+
+    /// Where it listens.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.shared.address
+    }
+
+    /// Serves this executor's share of the connections until the node stops. To be run on every
+    /// executor of the node.
+    pub async fn serve(&self, core: Core) {
+        let doors = self.shared.open_doors(core.shards());
+        let door = &doors[usize::from(core.id().0)];
+        let context = Rc::new(self.shared.context(core.clone()));
+        let taking = take_connections(&context, door);
+        future::or(core.stopping(), future::or(taking, sweep(&context))).await;
+        self.shared.end();
+        drain(&context).await;
+        for line in context.stages.borrow().lines() {
+            tracing::info!(shard = core.id().0, "{line}");
+        }
+    }
+}
+
+fn listener(listen: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(
+        Domain::for_address(listen),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
+    // A restart need not wait for connections of the last life to time out.
+    socket.set_reuse_address(true)?;
+    socket.bind(&listen.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+impl Shared {
+    fn open_doors(&self, shards: u16) -> Arc<[Door]> {
+        let doors = self
+            .doors
+            .get_or_init(|| (0..shards).map(|_| Door::new()).collect());
+        let mut start = self.start.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(start) = start.take() {
+            // It fails when the thread is gone, which a panic of it has reported.
+            let _ = start.send(doors.clone());
+        }
+        doors.clone()
+    }
+
+    fn context(&self, core: Core) -> Context {
+        let receive_bytes = self.options.receive_bytes / u64::from(core.shards().max(1));
+        Context {
+            core,
+            pool: Pool::new(),
+            budget: ReceiveBudget::new(receive_bytes.max(1)),
+            scratch: RefCell::new(Scratch::default()),
+            checkers: self.checkers.clone(),
+            cold: self.cold.clone(),
+            stages: RefCell::new(Stages::default()),
+            auto_create_topics: self.options.auto_create_topics,
+            connections: RefCell::new(Slab::new()),
+        }
+    }
+
+    /// Ends the accepting.
+    fn end(&self) {
+        if !self.is_ending.swap(true, Ordering::Relaxed) {
+            // This ends an accept that waits. It fails when the listener is gone already.
+            let _ = rustix::net::shutdown(&*self.listener, rustix::net::Shutdown::Both);
+        }
+    }
+}
+
+async fn take_connections(context: &Rc<Context>, door: &Door) {
+    while let Ok(Accepted { stream, seat }) = door.exit.recv_async().await {
+        match Connection::open(context.clone(), stream) {
+            Ok(connection) => {
+                let task = async move {
+                    connection.run().await;
+                    drop(seat);
+                };
+                glommio::spawn_local(task).detach();
+            }
+            Err(error) => tracing::debug!(%error, "a connection ended before it was set up"),
+        }
+    }
+}
+
+/// Ends connections whose client has been silent for too long.
+async fn sweep(context: &Context) {
+    loop {
+        Timer::new(Duration::from_millis(SWEEP_MS)).await;
+        let now_ns = context.now_ns();
+        for (_, connection) in context.connections.borrow().iter() {
+            let write_deadline_ns = connection.write_deadline_ns.get();
+            let is_stuck = write_deadline_ns != 0 && write_deadline_ns < now_ns;
+            if is_stuck || connection.read_deadline_ns.get() < now_ns {
+                connection.socket.shut_down();
+            }
+        }
+    }
+}
+
+/// Lets connections finish what is in flight, and ends those that take too long.
+async fn drain(context: &Context) {
+    let deadline_ns = context.now_ns() + DRAIN_MS * 1_000_000;
+    while !context.connections.borrow().is_empty() {
+        if context.now_ns() > deadline_ns {
+            for (_, connection) in context.connections.borrow().iter() {
+                connection.socket.shut_down();
+            }
+        }
+        Timer::new(Duration::from_millis(5)).await;
+    }
+}

@@ -1,0 +1,108 @@
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use hdrhistogram::Histogram;
+use sillon_protocol::Api;
+use sillon_shard::{STAGES, Stamps};
+
+/// Shortest and longest time that is told apart, in ns: 100 ns to a minute, in steps of 1 %.
+const TIME_MIN_NS: u64 = 100;
+const TIME_MAX_NS: u64 = 60_000_000_000;
+const SIGNIFICANT_DIGITS: u8 = 2;
+
+/// Names of the stages, in their order.
+const NAMES: [&str; STAGES] = [
+    "received",
+    "parsed",
+    "owned",
+    "appended",
+    "submitted",
+    "flushed",
+    "replicated",
+    "queued",
+    "written",
+];
+
+/// How long the requests of one shard's connections took from stage to stage.
+#[derive(Default)]
+pub(crate) struct Stages {
+    apis: BTreeMap<Api, OfApi>,
+}
+
+/// Made when an API is first used: a histogram takes about 30 KiB.
+#[derive(Default)]
+struct OfApi {
+    /// Time since the stage before, by stage.
+    steps: [Option<Histogram<u64>>; STAGES],
+    whole: Option<Histogram<u64>>,
+}
+
+impl Stages {
+    /// Takes in a request that has been answered.
+    pub(crate) fn record(&mut self, api: Api, stamps: &Stamps) {
+        let of_api = self.apis.entry(api).or_default();
+        let mut passed = stamps.at_ns.iter().enumerate().filter(|(_, at)| **at != 0);
+        let Some((_, first)) = passed.next() else {
+            return;
+        };
+        let mut before = *first;
+        for (stage, at) in passed {
+            record(&mut of_api.steps[stage], at.saturating_sub(before));
+            before = before.max(*at);
+        }
+        record(&mut of_api.whole, before - first);
+    }
+
+    /// One line per API: how many requests, and the median, 99th and 99.9th percentile of the
+    /// whole and of each stage, in us.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        let line = |(api, of_api): (&Api, &OfApi)| {
+            let whole = of_api.whole.as_ref()?;
+            let mut line = format!("{api}: {} requests, whole {}", whole.len(), figures(whole));
+            for (name, step) in NAMES.iter().zip(&of_api.steps) {
+                if let Some(step) = step {
+                    let _ = write!(line, ", {name} {}", figures(step));
+                }
+            }
+            Some(line)
+        };
+        self.apis.iter().filter_map(line).collect()
+    }
+}
+
+fn record(histogram: &mut Option<Histogram<u64>>, time_ns: u64) {
+    let histogram = histogram.get_or_insert_with(|| {
+        Histogram::new_with_bounds(TIME_MIN_NS, TIME_MAX_NS, SIGNIFICANT_DIGITS)
+            .expect("the bounds are in order")
+    });
+    histogram.saturating_record(time_ns);
+}
+
+fn figures(histogram: &Histogram<u64>) -> String {
+    let us = |quantile| histogram.value_at_quantile(quantile) / 1000;
+    format!("{}/{}/{} us", us(0.5), us(0.99), us(0.999))
+}
+
+#[cfg(test)]
+mod tests {
+    use sillon_shard::Stage;
+
+    use super::*;
+
+    #[test]
+    fn each_stage_counts_from_the_one_passed_before_it() {
+        let mut stamps = Stamps::default();
+        stamps.mark(Stage::Received, 1_000_000);
+        stamps.mark(Stage::Parsed, 1_010_000);
+        stamps.mark(Stage::Flushed, 1_110_000);
+        stamps.mark(Stage::Written, 1_120_000);
+        let mut stages = Stages::default();
+        stages.record(Api::Produce, &stamps);
+        stages.record(Api::Metadata, &Stamps::default());
+        let lines = stages.lines();
+        assert_eq!(lines.len(), 1);
+        let expected = "Produce: 1 requests, whole 120/120/120 us, parsed 10/10/10 us, \
+                        flushed 100/100/100 us, written 10/10/10 us";
+        assert_eq!(lines[0], expected);
+    }
+}
