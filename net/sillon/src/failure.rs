@@ -1,0 +1,45 @@
+use std::io;
+use std::net::SocketAddr;
+
+use sillon_client::ClientError;
+use sillon_runtime::NodeError;
+use sillon_server::BindError;
+
+use crate::overrides::OverrideError;
+
+/// Why a command failed, in words for whoever ran it.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// A broker said no, or could not be asked.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// Standard output does not take what is printed.
+    #[error("cannot write to standard output: {0}")]
+    Output(#[source] io::Error),
+    /// Standard input cannot be read.
+    #[error("cannot read standard input: {0}")]
+    Input(#[source] io::Error),
+    /// A line of standard input is no record.
+    #[error("line {line} has no key: there is no {separator:?} in it")]
+    NoKey {
+        /// Counted from 1.
+        line: u64,
+        /// What would end the key.
+        separator: String,
+    },
+    /// An option of `serve` in Kafka's name does not exist, or not so.
+    #[error(transparent)]
+    Override(#[from] OverrideError),
+    /// The listener cannot be set up.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The broker ended.
+    #[error(transparent)]
+    Node(#[from] NodeError),
+    /// The host's name is not known, so clients cannot be told where the broker is.
+    #[error("listening on {listen} needs --advertise: the address that clients can reach")]
+    Advertise {
+        /// Where it listens.
+        listen: SocketAddr,
+    },
+}

@@ -1,0 +1,33 @@
+//! `sillon topic`: what is there, and what is to be.
+
+mod create;
+mod delete;
+mod describe;
+mod list;
+
+use clap::Subcommand;
+
+use crate::failure::Failure;
+
+#[derive(Debug, Subcommand)]
+pub enum TopicCommand {
+    /// Create a topic
+    Create(create::CreateArgs),
+    /// List the topics
+    List(list::ListArgs),
+    /// Show where a topic's partitions are and what offsets they have
+    Describe(describe::DescribeArgs),
+    /// Delete topics and all their records
+    Delete(delete::DeleteArgs),
+}
+
+impl TopicCommand {
+    pub fn run(self) -> Result<(), Failure> {
+        match self {
+            TopicCommand::Create(args) => args.run(),
+            TopicCommand::List(args) => args.run(),
+            TopicCommand::Describe(args) => args.run(),
+            TopicCommand::Delete(args) => args.run(),
+        }
+    }
+}
