@@ -317,7 +317,10 @@ impl Start {
         for entry in entries.into_iter().filter(|entry| entry.is_folder) {
             if let Some(journal) = parse_journal_folder(&entry.name) {
                 folders.journals.push(journal);
-            } else if is_deleted_partition_folder(&entry.name) || is_creating_folder(&entry.name) {
+            } else if is_creating_folder(&entry.name) {
+                // Now, because its creation begins again under the same name.
+                empty_folder(&self.io, &entry.name).await?;
+            } else if is_deleted_partition_folder(&entry.name) {
                 folders.leftovers.push(entry.name);
             } else if parse_partition_folder(&entry.name).is_some() {
                 unknown.push(entry.name);

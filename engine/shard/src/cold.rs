@@ -15,6 +15,10 @@ use crate::{
 /// Bytes that a walk over headers reads at a time.
 const WALK_BYTES: u64 = 64 << 10;
 
+/// Segments that a shard keeps at hand for readers: 256 indexes of at most 48 KiB are 12 MiB, and
+/// 256 descriptors.
+const RECENTLY_READ_MAX: usize = 256;
+
 /// One batch header that a walk passed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Passed {
@@ -45,6 +49,32 @@ impl State {
     pub(crate) fn spawn_cold_fetch(&mut self, io: &Io, ticket: Ticket, fetch: Fetch) {
         let shared = self.shared.upgrade().expect("a shard owns its state");
         io.spawn(cold_fetch(shared, io.clone(), ticket, fetch));
+    }
+
+    /// A segment's file was read: it stays at hand, and the one that was not read for longest
+    /// loses its index and its descriptor.
+    fn note_read(&mut self, key: usize, segment_base: Offset) {
+        let incarnation = self.partitions[key].incarnation;
+        let place = (key, incarnation, segment_base);
+        if let Some(at) = self.recently_read.iter().position(|known| *known == place) {
+            self.recently_read.remove(at);
+        }
+        self.recently_read.push_back(place);
+        if self.recently_read.len() <= RECENTLY_READ_MAX {
+            return;
+        }
+        let Some((key, incarnation, base)) = self.recently_read.pop_front() else {
+            return;
+        };
+        if !self.is_same(key, incarnation) {
+            return;
+        }
+        let partition = &mut self.partitions[key];
+        if partition.log.active().base_offset != base {
+            partition.log.set_index(base, None);
+        }
+        // Whoever still sends from it holds the file.
+        partition.readers.remove(&base);
     }
 
     /// A part of a segment file, for a reader.
@@ -174,7 +204,7 @@ async fn fetch_file(
         None if offset == segment_base => 0,
         None => locate(shared, io, key, incarnation, segment_base, offset, limit).await?,
     };
-    let mut end = if limit - begin <= room {
+    let mut end = if limit.saturating_sub(begin) <= room {
         limit
     } else {
         let state = shared.borrow();

@@ -49,6 +49,7 @@ impl Shard {
                 dirty_bytes: 0,
                 clean_bytes: 0,
                 evictable: VecDeque::new(),
+                recently_read: VecDeque::new(),
                 dirty: BTreeSet::new(),
                 checkpoint: CheckpointState::default(),
                 phase: Phase::Opening,
