@@ -7,7 +7,7 @@ import time
 
 from confluent_kafka.admin import AdminClient
 
-from harness import batches, wire
+from harness import batches, versions, wire
 from harness.clients.confluent import create_topic
 
 NONE, OFFSET_OUT_OF_RANGE, CORRUPT_MESSAGE, UNKNOWN_TOPIC_OR_PARTITION = 0, 1, 2, 3
@@ -49,7 +49,7 @@ def with_topic(topic, config=None):
         @functools.wraps(case)
         def run(broker):
             create_topic(broker.address, topic, config)
-            with wire.Connection(broker.address) as connection:
+            with wire.Connection(broker.address, greets=True) as connection:
                 return case(connection, topic)
         return run
     return decorate
@@ -107,11 +107,15 @@ def offsets_are_found_by_timestamp(connection, topic):
     for step in range(3):
         batch = wire.build_batch([b"x", b"y"], base + 10 * step)
         equal(connection.produce(topic, 0, batch)[0], NONE, "Produce")
-    equal(connection.list_offset(topic, 0, base + 5), (NONE, base + 10, 2), "between two batches")
-    equal(connection.list_offset(topic, 0, base + 20), (NONE, base + 20, 4), "exactly the last")
-    equal(connection.list_offset(topic, 0, base + 21), (NONE, -1, -1), "behind the last")
-    equal(connection.list_offset(topic, 0, -2), (NONE, -1, 0), "earliest")
-    equal(connection.list_offset(topic, 0, -1), (NONE, -1, 6), "latest")
+    for version in (1, 2, 4, 5):
+        for timestamp, expected, what in (
+                (base + 5, (NONE, base + 10, 2), "between two batches"),
+                (base + 20, (NONE, base + 20, 4), "exactly the last"),
+                (base + 21, (NONE, -1, -1), "behind the last"),
+                (-2, (NONE, -1, 0), "earliest"),
+                (-1, (NONE, -1, 6), "latest")):
+            got = connection.list_offset(topic, 0, timestamp, version)
+            equal(got, expected, f"{what} (version {version})")
 
 
 @with_topic("acks-0")
@@ -281,6 +285,7 @@ def a_hostile_length_closes_one_connection_only(broker):
 
 
 CASES = [(case.__name__.replace("_", "-"), case) for case in (
+    versions.every_advertised_version_is_answered,
     api_versions_are_those_that_clients_need,
     an_unknown_api_versions_version_is_answered_in_version_0,
     a_duplicate_batch_is_answered_with_its_first_offset,

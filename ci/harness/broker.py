@@ -162,19 +162,21 @@ class Sillon(Broker):
     """`sillon serve` of the release build."""
 
     name = "sillon"
-    READY = re.compile(r"\bready\b[^\n]*?(\d+\.\d+\.\d+\.\d+:\d+)[^\n]*\n")
+    READY = re.compile(r"^ready at (\S+:\d+) .*\n", re.MULTILINE)
 
-    def __init__(self, folder, shards, options=None, arguments=()):
+    def __init__(self, folder, shards, options=None, arguments=(), prefix=()):
+        """`prefix` is a command that runs the broker; its last part is the binary."""
         super().__init__(folder, options)
         self.shards = shards
         self.arguments = list(arguments)
+        self.prefix = list(prefix)
 
     def command(self):
         binary = TARGET / "release" / "sillon"
         if not binary.exists():
             raise AssertionError(f"{binary} is missing: cargo build --release --package sillon")
         overrides = [f"--override={key}={value}" for key, value in self.options.items()]
-        return [str(binary), "serve", "--listen", f"127.0.0.1:{self.port}", "--data-dir", str(self.data),
+        return [*(self.prefix or [str(binary)]), "serve", "--listen", f"127.0.0.1:{self.port}", "--data-dir", str(self.data),
                 "--shards", str(self.shards), *overrides, *self.arguments]
 
     def ready_address(self, log_text):

@@ -43,12 +43,16 @@ class Reader:
 
 
 class Connection:
-    def __init__(self, address, timeout_s=30):
+    def __init__(self, address, timeout_s=30, greets=False):
+        """`greets` begins with ApiVersions, as every client does: a broker may keep the first
+        request of a connection small."""
         self.address = address
         host, port = address.rsplit(":", 1)
         self.socket = socket.create_connection((host, int(port)), timeout=timeout_s)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.correlation = 0
+        if greets:
+            self.api_versions()
 
     def __enter__(self):
         return self
@@ -108,13 +112,19 @@ class Connection:
             raise AssertionError(f"Fetch of one partition answered {len(answers)}")
         return answers[0]
 
-    def list_offset(self, topic, partition, timestamp):
-        """(error, timestamp, offset), by ListOffsets v1. -1 is the latest, -2 the earliest."""
-        body = struct.pack(">ii", -1, 1) + string(topic) + struct.pack(">iiq", 1, partition, timestamp)
-        reader = self.call(LIST_OFFSETS, 1, body)
+    def list_offset(self, topic, partition, timestamp, version=4):
+        """(error, timestamp, offset), by ListOffsets. -1 is the latest, -2 the earliest."""
+        has_epoch = version >= 4
+        body = struct.pack(">i", -1) + (b"\0" if version >= 2 else b"")
+        body += struct.pack(">i", 1) + string(topic) + struct.pack(">ii", 1, partition)
+        body += (struct.pack(">i", -1) if has_epoch else b"") + struct.pack(">q", timestamp)
+        reader = self.call(LIST_OFFSETS, version, body)
+        if version >= 2:
+            reader.take("i")  # throttle time
         answers = []
-        reader.array(lambda: (reader.string(), reader.array(lambda: answers.append(reader.take("ihqq")))))
-        return answers[0][1:]
+        layout = "ihqqi" if has_epoch else "ihqq"
+        reader.array(lambda: (reader.string(), reader.array(lambda: answers.append(reader.take(layout)))))
+        return answers[0][1:4]
 
     def produce(self, topic, partition, records, acks=-1, transactional_id=None):
         """(error, base offset, log append time), by Produce v3. None with acks=0."""

@@ -1,0 +1,94 @@
+//! `heldfs BACKING MOUNTPOINT`: a file system for tests (FUSE) that holds an fsync on request,
+//! and that a power cut hits hard: killing this process loses every byte, length, name and rename
+//! that was not synced. What was synced lies in the backing folder, and the next start shows it.
+//! A file's sync does not make its name durable, its folder's does.
+//!
+//! Commands come on stdin, one a line, and each is answered by one line:
+//!
+//! ```text
+//! hold TEXT    syncs of paths that contain TEXT wait from now on     ok
+//! waiting      which do?                                             waiting 1 journal/ring-0
+//! release      what waits is carried out, nothing waits any more     released 1
+//! done         how many were carried out since the start?            done 42
+//! ```
+//!
+//! The end of stdin unmounts it, without a power cut's losses being avoided either.
+#![forbid(unsafe_code)]
+
+mod content;
+mod mounted;
+mod syncs;
+mod tree;
+
+use std::io::{self, BufRead, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex};
+
+use fuser::{Config, MountOption, SessionACL};
+
+use mounted::{Mounted, World};
+use syncs::Syncs;
+use tree::Tree;
+
+fn main() -> ExitCode {
+    let arguments: Vec<PathBuf> = std::env::args_os().skip(1).map(PathBuf::from).collect();
+    let [backing, mountpoint] = &arguments[..] else {
+        eprintln!("usage: heldfs BACKING MOUNTPOINT");
+        return ExitCode::from(2);
+    };
+    match serve(backing.clone(), mountpoint.clone()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("heldfs: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve(backing: PathBuf, mountpoint: PathBuf) -> io::Result<()> {
+    let mounted = Mounted(Arc::new(Mutex::new(World {
+        tree: Tree::load(backing)?,
+        syncs: Syncs::new(),
+    })));
+    let mut config = Config::default();
+    config.mount_options = vec![MountOption::FSName("heldfs".to_owned())];
+    config.acl = SessionACL::All;
+    let session = fuser::spawn_mount(mounted.clone(), mountpoint, &config)?;
+    say("mounted")?;
+    for line in io::stdin().lock().lines() {
+        say(&obey(&mounted, line?.trim()))?;
+    }
+    session.umount_and_join()
+}
+
+/// Carries out a command. Gives its answer.
+fn obey(mounted: &Mounted, line: &str) -> String {
+    let mut world = mounted.world();
+    match line.split_once(' ').unwrap_or((line, "")) {
+        ("hold", text) => {
+            world.syncs.hold(text);
+            "ok".to_owned()
+        }
+        ("waiting", "") => {
+            let paths: Vec<&str> = world.syncs.waiting().collect();
+            format!("waiting {} {}", paths.len(), paths.join(" "))
+        }
+        ("release", "") => {
+            let waited = world.syncs.release();
+            let count = waited.len();
+            for sync in waited {
+                world.carry_out(sync);
+            }
+            format!("released {count}")
+        }
+        ("done", "") => format!("done {}", world.syncs.done),
+        _ => format!("unknown command {line:?}"),
+    }
+}
+
+fn say(line: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{line}")?;
+    out.flush()
+}
