@@ -209,8 +209,7 @@ def pipelined_requests_are_answered_in_order(connection, topic):
         kind = step % 4
         if kind == 0:
             batch = wire.build_batch([b"%d" % step], now_ms())
-            body = wire.NULL_STRING + struct.pack(">hii", -1, 30_000, 1) + wire.string(topic)
-            body += struct.pack(">iii", 1, step // 4 % 4, len(batch)) + batch
+            body = wire.produce_body(topic, step // 4 % 4, batch)
             sent.append(connection.send(wire.PRODUCE, 3, body))
         elif kind == 1:
             body = struct.pack(">ii", -1, 1) + wire.string(topic) + struct.pack(">iiq", 1, 0, -1)

@@ -107,9 +107,10 @@ def last_acknowledged(producers):
     return last
 
 
-def run(broker, kills, seed, restarts):
+def run(broker, kills, seed, shards, restarts):
     """Loads, kills and restarts. Returns what the checks look at."""
     choose = random.Random(seed)
+    broker.shards = choose.choice(shards)
     broker.start()
     create_topic(broker.address, TOPIC)
     create_topic(broker.address, RAW_TOPIC)
@@ -134,6 +135,7 @@ def run(broker, kills, seed, restarts):
             before = [len(producer.acknowledged) for producer in producers]
             open_at_kill += sum(producer.sent for producer in producers) - sum(before)
             acknowledged = last_acknowledged(producers)
+            broker.shards = choose.choice(shards)
             ready_s = broker.start()
             check_watermarks(broker.address, acknowledged)
             raw.after_start(broker)
@@ -157,11 +159,14 @@ def report(restarts):
 def main():
     parser = argparse.ArgumentParser(prog="ci/kill9")
     parser.add_argument("--broker", choices=["sillon", "kafka"], default="sillon")
-    parser.add_argument("--shards", type=int, default=2)
+    parser.add_argument("--shards", default="1,2,4",
+                        help="shard counts, one of which each start takes (sillon only)")
     parser.add_argument("--kills", type=int, default=KILLS)
     parser.add_argument("--seed", type=int, default=None)
     parser.add_argument("--override", action="append", default=[], metavar="KEY=VALUE",
                         help="a broker option")
+    parser.add_argument("--argument", action="append", default=[], metavar="ARGUMENT",
+                        help="of `sillon serve`, such as --argument=--journal=8MiB")
     parser.add_argument("--keep", action="store_true", help="keep the broker's folder")
     options = parser.parse_args()
     prove()
@@ -173,12 +178,13 @@ def main():
     if options.broker == "kafka":
         broker = Kafka(work, overrides)
     else:
-        broker = Sillon(work, options.shards, overrides)
-    print(f"     {options.broker}, {options.kills} kills, seed {seed}", flush=True)
+        broker = Sillon(work, 0, overrides, options.argument)
+    shards = [int(count) for count in options.shards.split(",")]
+    print(f"     {options.broker}, {options.kills} kills, seed {seed}, shards {shards}", flush=True)
     passed, restarts = 0, []
     is_whole = False
     try:
-        producers, reader, raw, open_at_kill = run(broker, options.kills, seed, restarts)
+        producers, reader, raw, open_at_kill = run(broker, options.kills, seed, shards, restarts)
         log = read_log(broker.address, TOPIC, high_watermarks(broker.address))
         stored = wire.fetch_all(broker.address, RAW_TOPIC, 1)[0]
         results = judge(History(log, producers, reader, raw,

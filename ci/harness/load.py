@@ -10,6 +10,7 @@ from harness.records import noise
 
 FLUSH_DEADLINE_S = 60
 BURST_MAX = 100
+BATCH_BYTES_MAX = 100_000  # fits a small journal as well
 PAUSE_S = 0.005
 RECONNECT = {"reconnect.backoff.ms": 20, "reconnect.backoff.max.ms": 100, "log_level": 0}
 
@@ -45,6 +46,7 @@ class LoadProducer(threading.Thread):
         self.stopping = threading.Event()
         self.producer = Producer({
             "bootstrap.servers": address, "acks": "all", "linger.ms": 2, **RECONNECT,
+            "batch.size": BATCH_BYTES_MAX,
             "enable.idempotence": is_idempotent, "error_cb": self.on_error,
         })
 

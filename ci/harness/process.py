@@ -8,6 +8,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections import deque
 from pathlib import Path
 
 from harness import batches, wire
@@ -27,7 +28,8 @@ O_DIRECT = 0o40000 if os.uname().machine == "x86_64" else 0o200000
 SENDFILE_SHARE_MIN = 0.95
 LOAD_SECONDS = 4
 LOAD_CONNECTIONS = 8
-FLUSHES_PER_REQUEST_MAX = 0.5
+IN_FLIGHT = 16
+FLUSHES_PER_REQUEST_MAX = 0.25
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 BATCH_BYTES = 100_000
 
@@ -40,9 +42,12 @@ class Case:
         self.count = 0
         self.brokers = []
 
-    def broker(self, shards, **changes):
+    def broker(self, shards, owner=None, **changes):
         self.count += 1
         broker = Sillon(f"{self.work}/{self.count}", shards, **changes)
+        if owner is not None:
+            for folder in (self.work, broker.folder):
+                os.chown(folder, owner, owner)
         self.brokers.append(broker)
         return broker
 
@@ -84,15 +89,20 @@ def documented_threads():
             for name in re.findall(r"^\| `([^`]+)` \|", section, re.MULTILINE)]
 
 
-def produce_load(address, topic, stopping, counter, partition, batch_bytes=1000):
-    """Sends one batch after the other over one connection; counts the acknowledged ones."""
+def produce_load(address, topic, stopping, counter, partition, batch_bytes):
+    """Keeps IN_FLIGHT requests under way on one connection; counts the acknowledged ones."""
     batch = wire.build_batch([b"v" * batch_bytes], int(time.time() * 1000))
+    body = wire.produce_body(topic, partition, batch)
+    sent = deque()
     with wire.Connection(address, greets=True) as connection:
-        while not stopping.is_set():
-            error = connection.produce(topic, partition, batch)[0]
-            if error:
-                raise AssertionError(f"Produce: error {error}")
-            counter[partition] = counter.get(partition, 0) + 1
+        while sent or not stopping.is_set():
+            while len(sent) < IN_FLIGHT and not stopping.is_set():
+                sent.append(connection.send(wire.PRODUCE, 3, body))
+            if sent:
+                error = wire.produce_answer(connection.receive(sent.popleft()))[1]
+                if error:
+                    raise AssertionError(f"Produce: error {error}")
+                counter["acknowledged"] = counter.get("acknowledged", 0) + 1
 
 
 def under_load(broker, look, connections=LOAD_CONNECTIONS, batch_bytes=1000):
@@ -131,8 +141,8 @@ def ready_within_50_ms_on_an_empty_folder(case):
     return f"median {median:.1f} ms, worst {max(times):.1f} ms"
 
 
-def idle_memory(case, prefix=()):
-    broker = case.broker(2, prefix=prefix)
+def idle_memory(case, **changes):
+    broker = case.broker(2, **changes)
     broker.start()
     time.sleep(SETTLE_SECONDS)
     # Pages that io_uring pins are the process's own memory and so part of its resident set.
@@ -151,12 +161,11 @@ def idle_memory_below_80_mib(case):
 def idle_memory_below_80_mib_for_a_user_with_8_mib_memlock(case):
     if os.getuid() != 0:
         raise AssertionError("only root can start a process as another user")
-    os.chown(case.work, NOBODY, NOBODY)
     # A user that is nobody must reach the binary: a copy lies in its own folder.
     binary = Path(case.work) / "sillon"
     binary.write_bytes((TARGET / "release/sillon").read_bytes())
     binary.chmod(0o755)
-    return idle_memory(case, prefix=(
+    return idle_memory(case, owner=NOBODY, prefix=(
         "prlimit", f"--memlock={MEMLOCK_BYTES}:{MEMLOCK_BYTES}", "setpriv", f"--reuid={NOBODY}",
         f"--regid={NOBODY}", "--clear-groups", "--bounding-set=-all", str(binary)))
 
@@ -183,11 +192,12 @@ def each_shard_has_one_thread_on_one_core(case):
     broker = case.broker(len(cores))
     broker.start()
     found, _ = under_load(broker, lambda: (time.sleep(1), threads(broker))[1])
-    shards = {name: allowed for name, allowed in found if re.fullmatch(r"shard-\d+", name)}
-    if len(shards) != len(cores) or sum(name in shards for name, _ in found) != len(cores):
-        raise AssertionError(f"{len(cores)} shards, threads {[name for name, _ in found]}")
-    if sorted(core for allowed in shards.values() for core in allowed) != cores:
-        raise AssertionError(f"allowed cores: {shards}")
+    pinned = sorted((name, *allowed) for name, allowed in found
+                    if re.fullmatch(r"shard-\d+", name) and len(allowed) == 1)
+    if [name for name, _ in pinned] != [f"shard-{shard}" for shard in range(len(cores))]:
+        raise AssertionError(f"{len(cores)} shards; pinned threads: {pinned}")
+    if sorted(core for _, core in pinned) != cores:
+        raise AssertionError(f"the shards' cores: {pinned}, not each of {cores} once")
     known = documented_threads()
     strangers = [name for name, _ in found
                  if not any(re.fullmatch(pattern, name) for pattern in known)]
@@ -252,7 +262,7 @@ def acknowledgements_share_flushes_of_the_device(case):
         return device_flushes(broker.folder) - before
 
     found, requests = under_load(broker, flushes)
-    note = f"{found} flushes for {requests} requests of {LOAD_CONNECTIONS} connections"
+    note = f"{found} flushes for {requests} requests, {LOAD_CONNECTIONS} connections with {IN_FLIGHT} each"
     if not 0 < found < requests * FLUSHES_PER_REQUEST_MAX:
         raise AssertionError(note)
     broker.stop()

@@ -4,7 +4,6 @@ import argparse
 import os
 import random
 import re
-import struct
 import sys
 import tempfile
 import threading
@@ -29,19 +28,6 @@ REPLAYED_SHARE_MIN = 0.5    # of it; the rest depends on where the kill meets a 
 TRANSIENT = {3, 5, 6}       # unknown topic, no leader, not the leader: a start that goes on
 
 
-def produce_body(partition, batch):
-    body = wire.NULL_STRING + struct.pack(">hii", -1, 30_000, 1) + wire.string(TOPIC)
-    return body + struct.pack(">iii", 1, partition, len(batch)) + batch
-
-
-def read_produce_answer(reader):
-    """(partition, error, base offset)"""
-    answers = []
-    reader.array(lambda: (reader.string(), reader.array(
-        lambda: answers.append(reader.take("ihqq")))))
-    return answers[0][:3]
-
-
 class Filler(threading.Thread):
     """Sends batches to all partitions in turn, pipelined, until told to stop."""
 
@@ -64,10 +50,10 @@ class Filler(threading.Thread):
                 while len(open_requests) < IN_FLIGHT and not self.stopping.is_set():
                     self.partition = (self.partition + 1) % PARTITION_COUNT
                     open_requests.append(self.connection.send(
-                        wire.PRODUCE, 3, produce_body(self.partition, self.batch)))
+                        wire.PRODUCE, 3, wire.produce_body(TOPIC, self.partition, self.batch)))
                 if open_requests:
                     answer = self.connection.receive(open_requests.popleft())
-                    partition, error, offset = read_produce_answer(answer)
+                    partition, error, offset, _ = wire.produce_answer(answer)
                     if error:
                         raise AssertionError(f"partition {partition}: error {error}")
                     self.last[partition] = offset
@@ -119,10 +105,11 @@ def acknowledged_everywhere(address):
     offsets, missing = {}, set(range(PARTITION_COUNT))
     with wire.Connection(address, greets=True) as connection:
         while missing:
-            sent = [connection.send(wire.PRODUCE, 3, produce_body(partition, batch))
+            sent = [connection.send(wire.PRODUCE, 3, wire.produce_body(TOPIC, partition, batch))
                     for partition in sorted(missing)]
             for correlation in sent:
-                partition, error, offset = read_produce_answer(connection.receive(correlation))
+                partition, error, offset, _ = wire.produce_answer(
+                    connection.receive(correlation))
                 if error == 0:
                     offsets[partition] = offset
                     missing.discard(partition)

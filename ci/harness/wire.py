@@ -128,16 +128,9 @@ class Connection:
 
     def produce(self, topic, partition, records, acks=-1, transactional_id=None):
         """(error, base offset, log append time), by Produce v3. None with acks=0."""
-        body = NULL_STRING if transactional_id is None else string(transactional_id)
-        body += struct.pack(">hii", acks, 30_000, 1) + string(topic)
-        body += struct.pack(">iii", 1, partition, len(records)) + records
+        body = produce_body(topic, partition, records, acks, transactional_id)
         correlation = self.send(PRODUCE, 3, body)
-        if acks == 0:
-            return None
-        reader = self.receive(correlation)
-        answers = []
-        reader.array(lambda: (reader.string(), reader.array(lambda: answers.append(reader.take("ihqq")))))
-        return answers[0][1:]
+        return None if acks == 0 else produce_answer(self.receive(correlation))[1:]
 
     def init_producer_id(self, transactional_id=None):
         """(error, producer id, producer epoch), by InitProducerId v0."""
@@ -145,6 +138,20 @@ class Connection:
         reader = self.call(INIT_PRODUCER_ID, 0, body + struct.pack(">i", 60_000))
         reader.take("i")
         return reader.take("hqh")
+
+
+def produce_body(topic, partition, records, acks=-1, transactional_id=None):
+    """A Produce v3 request of one partition."""
+    body = NULL_STRING if transactional_id is None else string(transactional_id)
+    body += struct.pack(">hii", acks, 30_000, 1) + string(topic)
+    return body + struct.pack(">iii", 1, partition, len(records)) + records
+
+
+def produce_answer(reader):
+    """(partition, error, base offset, log append time) of a Produce v3 answer."""
+    answers = []
+    reader.array(lambda: (reader.string(), reader.array(lambda: answers.append(reader.take("ihqq")))))
+    return answers[0]
 
 
 def varint(value):
