@@ -242,7 +242,10 @@ impl Client {
     /// An id for an idempotent producer.
     pub fn producer_id(&mut self) -> Result<Producer, ClientError> {
         let mut request = InitProducerIdRequest::default();
+        request.transactional_id = None;
         request.transaction_timeout_ms = i32::MAX;
+        request.producer_id = -1;
+        request.producer_epoch = -1;
         self.retrying(|client| {
             let connection = client.any()?;
             let answer = connection.call(&request)?;
