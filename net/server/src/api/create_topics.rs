@@ -140,3 +140,37 @@ fn code(error: &CreateTopicError) -> ErrorCode {
         CreateTopicError::Storage { .. } => ErrorCode::KafkaStorageError,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::BytesMut;
+    use sillon_protocol::{Api, message};
+    use sillon_record::TopicId;
+
+    use super::*;
+
+    #[test]
+    fn every_answer_can_be_encoded_in_every_version() {
+        let created = CreatedTopic {
+            id: TopicId([1; 16]),
+            partitions: 3,
+            replication_factor: 1,
+            configs: vec![EffectiveConfig {
+                name: "flush.messages",
+                value: "1".to_owned(),
+                is_default: true,
+            }],
+        };
+        let refused = CreateTopicError::InvalidPartitions { partitions: 0 };
+        let spec = Api::CreateTopics.spec();
+        for version in spec.min..=spec.max {
+            let mut response = CreateTopicsResponse::default();
+            for result in [Some(Ok(created.clone())), Some(Err(refused.clone())), None] {
+                let name = StrBytes::from("furrow");
+                response.topics.push(answer(name, result, version));
+            }
+            let mut out = BytesMut::new();
+            message::encode_response(&mut out, version, 0, &response).unwrap();
+        }
+    }
+}

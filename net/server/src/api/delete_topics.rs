@@ -125,3 +125,49 @@ fn code(error: &DeleteTopicError) -> ErrorCode {
         DeleteTopicError::NamedTwice => ErrorCode::InvalidRequest,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::BytesMut;
+    use sillon_protocol::{Api, message};
+    use sillon_record::TopicId;
+
+    use super::*;
+
+    #[test]
+    fn a_topic_is_named_one_way() {
+        let named = |name: Option<&str>, id| Named {
+            name: name.map(StrBytes::from),
+            id: Uuid::from_bytes([id; 16]),
+        };
+        let by_name = TopicTarget::Name("furrow".to_owned());
+        assert_eq!(named(Some("furrow"), 0).target(), Some(by_name));
+        let by_id = TopicTarget::Id(TopicId([1; 16]));
+        assert_eq!(named(None, 1).target(), Some(by_id));
+        assert_eq!(named(None, 0).target(), None);
+        assert_eq!(named(Some("furrow"), 1).target(), None);
+    }
+
+    #[test]
+    fn every_answer_can_be_encoded_in_every_version() {
+        let deleted = DeletedTopic {
+            id: TopicId([1; 16]),
+            name: "furrow".to_owned(),
+        };
+        let refused = DeleteTopicError::NamedTwice;
+        let spec = Api::DeleteTopics.spec();
+        for version in spec.min..=spec.max {
+            let mut response = DeleteTopicsResponse::default();
+            let done = [
+                Some(Some(Ok(deleted.clone()))),
+                Some(Some(Err(refused.clone()))),
+            ];
+            for result in done.into_iter().chain([Some(None), None]) {
+                let named = Named::by_name(StrBytes::from("furrow"));
+                response.responses.push(answer(named, result, version));
+            }
+            let mut out = BytesMut::new();
+            message::encode_response(&mut out, version, 0, &response).unwrap();
+        }
+    }
+}

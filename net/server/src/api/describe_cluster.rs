@@ -1,5 +1,6 @@
 use std::rc::Rc;
 
+use sillon_controller::{Broker, Image};
 use sillon_protocol::ErrorCode;
 use sillon_protocol::message::describe_cluster_response::DescribeClusterBroker;
 use sillon_protocol::message::{DescribeClusterRequest, DescribeClusterResponse};
@@ -26,37 +27,73 @@ pub(super) fn take_up(
     let context = context.clone();
     Ok(Box::pin(async move {
         let core = &context.core;
-        let mut response = DescribeClusterResponse::default();
-        response.endpoint_type = request.endpoint_type;
-        response.controller_id = -1;
-        let is_typed = asked.version >= FIRST_VERSION_WITH_TYPE;
-        if is_typed && request.endpoint_type != BROKERS {
-            let (error, message) = match request.endpoint_type {
-                CONTROLLERS => (
-                    ErrorCode::MismatchedEndpointType,
-                    "this is an endpoint of brokers",
-                ),
-                _ => (ErrorCode::UnsupportedEndpointType, "unknown endpoint type"),
-            };
-            response.error_code = error.code();
-            response.error_message = Some(text(message));
-            return respond(&asked, &response);
-        }
-        response.cluster_id = text(&*core.cluster_id());
-        response.controller_id = core.broker().0;
-        response.brokers = core.with_image(|image| {
-            let broker = |broker: &sillon_controller::Broker| {
-                let mut response = DescribeClusterBroker::default();
-                response.broker_id = broker.id.0;
-                response.host = text(&*broker.host);
-                response.port = i32::from(broker.port);
-                response
-            };
-            image.brokers().map(broker).collect()
-        });
-        if request.include_cluster_authorized_operations {
-            response.cluster_authorized_operations = operations::ON_CLUSTER;
+        let mut response = core.with_image(|image| answer(image, &request, asked.version));
+        if response.error_code == 0 {
+            response.cluster_id = text(&*core.cluster_id());
+            response.controller_id = core.broker().0;
         }
         respond(&asked, &response)
     }))
+}
+
+fn answer(
+    image: &Image,
+    request: &DescribeClusterRequest,
+    version: i16,
+) -> DescribeClusterResponse {
+    let mut response = DescribeClusterResponse::default();
+    response.controller_id = -1;
+    if version >= FIRST_VERSION_WITH_TYPE {
+        response.endpoint_type = request.endpoint_type;
+        let refused = match request.endpoint_type {
+            BROKERS => None,
+            CONTROLLERS => Some((
+                ErrorCode::MismatchedEndpointType,
+                "this is an endpoint of brokers",
+            )),
+            _ => Some((ErrorCode::UnsupportedEndpointType, "unknown endpoint type")),
+        };
+        if let Some((error, message)) = refused {
+            response.error_code = error.code();
+            response.error_message = Some(text(message));
+            return response;
+        }
+    }
+    let broker = |broker: &Broker| {
+        let mut response = DescribeClusterBroker::default();
+        response.broker_id = broker.id.0;
+        response.host = text(&*broker.host);
+        response.port = i32::from(broker.port);
+        response
+    };
+    response.brokers = image.brokers().map(broker).collect();
+    if request.include_cluster_authorized_operations {
+        response.cluster_authorized_operations = operations::ON_CLUSTER;
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::BytesMut;
+    use sillon_protocol::{Api, message};
+
+    use super::*;
+
+    #[test]
+    fn controllers_are_not_reached_here() {
+        for (endpoint_type, code) in [(1, 0), (2, 114), (3, 115)] {
+            let mut request = DescribeClusterRequest::default();
+            request.endpoint_type = endpoint_type;
+            request.include_cluster_authorized_operations = true;
+            let spec = Api::DescribeCluster.spec();
+            for version in spec.min..=spec.max {
+                let response = answer(&Image::default(), &request, version);
+                let expected = if version == 0 { 0 } else { code };
+                assert_eq!(response.error_code, expected);
+                let mut out = BytesMut::new();
+                message::encode_response(&mut out, version, 0, &response).unwrap();
+            }
+        }
+    }
 }

@@ -70,7 +70,21 @@ fn answer(request: FindCoordinatorRequest, version: i16) -> FindCoordinatorRespo
 
 #[cfg(test)]
 mod tests {
+    use bytes::BytesMut;
+    use sillon_protocol::{Api, message};
+
     use super::*;
+
+    #[test]
+    fn every_answer_can_be_encoded_in_every_version() {
+        let spec = Api::FindCoordinator.spec();
+        for version in spec.min..=spec.max {
+            let mut request = FindCoordinatorRequest::default();
+            request.coordinator_keys = vec![StrBytes::from("a")];
+            let mut out = BytesMut::new();
+            message::encode_response(&mut out, version, 0, &answer(request, version)).unwrap();
+        }
+    }
 
     #[test]
     fn a_transaction_is_refused_for_good_and_a_group_for_now() {

@@ -15,6 +15,9 @@ use crate::context::{Context, Incoming};
 use crate::in_flight::Answer;
 use crate::route::{ByOwner, Place, find_led, find_topic, stopped};
 
+/// First version that answers with the leader epoch (KIP-320).
+const FIRST_VERSION_WITH_EPOCH: i16 = 4;
+
 /// What becomes of a partition of the request.
 enum Fate {
     Asked(Place),
@@ -51,7 +54,9 @@ pub(super) async fn take_up(
             let mut topic = ListOffsetsTopicResponse::default();
             topic.name = name;
             let partitions = partitions.into_iter();
-            let partitions = partitions.map(|(index, fate)| answer(index, &fate, &answered));
+            let version = asked.version;
+            let answer = |(index, fate)| answer(index, &fate, &answered, version);
+            let partitions = partitions.map(answer);
             topic.partitions = partitions.collect();
             response.topics.push(topic);
         }
@@ -128,7 +133,12 @@ fn target(timestamp: i64, version: i16) -> Result<Option<OffsetTarget>, ErrorCod
     }
 }
 
-fn answer(index: i32, fate: &Fate, answered: &[Vec<ListOffset>]) -> ListOffsetsPartitionResponse {
+fn answer(
+    index: i32,
+    fate: &Fate,
+    answered: &[Vec<ListOffset>],
+    version: i16,
+) -> ListOffsetsPartitionResponse {
     let mut response = ListOffsetsPartitionResponse::default();
     response.partition_index = index;
     response.offset = -1;
@@ -151,7 +161,9 @@ fn answer(index: i32, fate: &Fate, answered: &[Vec<ListOffset>]) -> ListOffsetsP
         })) => {
             response.offset = offset.0;
             response.timestamp = timestamp_ms;
-            response.leader_epoch = leader_epoch.map_or(-1, |epoch| epoch.0);
+            if version >= FIRST_VERSION_WITH_EPOCH {
+                response.leader_epoch = leader_epoch.map_or(-1, |epoch| epoch.0);
+            }
         }
         Err(code) => response.error_code = code.code(),
     }
@@ -160,7 +172,39 @@ fn answer(index: i32, fate: &Fate, answered: &[Vec<ListOffset>]) -> ListOffsetsP
 
 #[cfg(test)]
 mod tests {
+    use bytes::BytesMut;
+    use sillon_protocol::{Api, message};
+    use sillon_record::Offset;
+
     use super::*;
+
+    #[test]
+    fn every_answer_can_be_encoded_in_every_version() {
+        let found = FoundOffset {
+            offset: Offset(7),
+            timestamp_ms: 8,
+            leader_epoch: Some(LeaderEpoch(9)),
+        };
+        let answered = [vec![ListOffset {
+            outcome: Some(Ok(Some(found))),
+            ..ListOffset::default()
+        }]];
+        let fates = [
+            Fate::Asked(Place { group: 0, entry: 0 }),
+            Fate::Nothing,
+            Fate::Refused(ErrorCode::NotLeaderOrFollower),
+        ];
+        let spec = Api::ListOffsets.spec();
+        for version in spec.min..=spec.max {
+            let mut topic = ListOffsetsTopicResponse::default();
+            let partitions = fates.iter().map(|fate| answer(0, fate, &answered, version));
+            topic.partitions = partitions.collect();
+            let mut response = ListOffsetsResponse::default();
+            response.topics.push(topic);
+            let mut out = BytesMut::new();
+            message::encode_response(&mut out, version, 0, &response).unwrap();
+        }
+    }
 
     #[test]
     fn a_negative_timestamp_has_a_meaning_from_its_version_on() {

@@ -49,18 +49,12 @@ pub(super) fn take_up(
         if created {
             create(&context, missing).await?;
         }
-        let mut response = context.core.with_image(|image| {
-            let topics = describe(image, &request, asked.version, created);
-            let mut response = MetadataResponse::default();
-            response.brokers = image.brokers().map(broker).collect();
-            response.topics = topics;
-            response
-        });
+        let version = asked.version;
+        let mut response = context
+            .core
+            .with_image(|image| answer(image, &request, version, created));
         response.cluster_id = Some(text(&*context.core.cluster_id()));
         response.controller_id = context.core.broker().0;
-        if (8..=10).contains(&asked.version) && request.include_cluster_authorized_operations {
-            response.cluster_authorized_operations = operations::ON_CLUSTER;
-        }
         respond(&asked, &response)
     }))
 }
@@ -98,6 +92,22 @@ async fn create(context: &Context, topics: Vec<NewTopic>) -> Result<(), Ended> {
     control(context, request, AUTO_CREATE_MS as i32)
         .await
         .map(drop)
+}
+
+fn answer(
+    image: &Image,
+    request: &MetadataRequest,
+    version: i16,
+    created: bool,
+) -> MetadataResponse {
+    let mut response = MetadataResponse::default();
+    response.brokers = image.brokers().map(broker).collect();
+    response.topics = describe(image, request, version, created);
+    let has_cluster_operations = (8..=10).contains(&version);
+    if has_cluster_operations && request.include_cluster_authorized_operations {
+        response.cluster_authorized_operations = operations::ON_CLUSTER;
+    }
+    response
 }
 
 fn describe(
@@ -187,4 +197,97 @@ fn partition(partition: &Partition) -> MetadataResponsePartition {
     response.replica_nodes = partition.replicas.iter().map(|broker| broker.0).collect();
     response.isr_nodes = partition.isr.iter().map(|broker| broker.0).collect();
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::BytesMut;
+    use sillon_controller::{MetadataRecord, TopicConfig};
+    use sillon_protocol::message::StrBytes;
+    use sillon_protocol::{Api, message};
+    use sillon_record::{BrokerId, PartitionIncarnation, TopicId};
+
+    use super::*;
+
+    fn image() -> Image {
+        let mut image = Image::new(TopicConfig::default());
+        image.apply(&MetadataRecord::BrokerRegistered {
+            broker: BrokerId(1),
+            host: "field".to_owned(),
+            port: 9092,
+        });
+        for (id, name) in [(2, "furrow"), (1, "plough")] {
+            let id = TopicId([id; 16]);
+            let name = name.to_owned();
+            image.apply(&MetadataRecord::Topic { id, name });
+            image.apply(&MetadataRecord::Partition {
+                topic: id,
+                partition: 0,
+                incarnation: PartitionIncarnation(0),
+                replicas: vec![BrokerId(1)],
+            });
+        }
+        image
+    }
+
+    fn by_name(name: &str) -> MetadataRequestTopic {
+        let mut topic = MetadataRequestTopic::default();
+        topic.name = Some(StrBytes::from(name));
+        topic
+    }
+
+    fn by_id(id: u8) -> MetadataRequestTopic {
+        let mut topic = MetadataRequestTopic::default();
+        topic.name = None;
+        topic.topic_id = Uuid::from_bytes([id; 16]);
+        topic
+    }
+
+    fn asking(topics: Option<Vec<MetadataRequestTopic>>) -> MetadataRequest {
+        let mut request = MetadataRequest::default();
+        request.topics = topics;
+        request
+    }
+
+    fn codes(request: &MetadataRequest, version: i16) -> Vec<i16> {
+        let topics = describe(&image(), request, version, false);
+        topics.iter().map(|topic| topic.error_code).collect()
+    }
+
+    #[test]
+    fn null_is_all_topics_and_an_empty_list_is_none_except_in_the_first_version() {
+        let names = |topics, version| -> Vec<String> {
+            let topics = describe(&image(), &asking(topics), version, false);
+            topics
+                .iter()
+                .map(|t| t.name.as_deref().unwrap().to_owned())
+                .collect()
+        };
+        assert_eq!(names(None, 1), ["furrow", "plough"]);
+        assert_eq!(names(Some(vec![]), 0), ["furrow", "plough"]);
+        assert!(names(Some(vec![]), 1).is_empty());
+        assert_eq!(names(Some(vec![by_name("plough")]), 1), ["plough"]);
+    }
+
+    #[test]
+    fn what_is_not_there_is_told_by_the_way_it_was_named() {
+        let wanted = [by_name("no"), by_name("a b"), by_id(9), by_id(1), by_id(0)];
+        let request = asking(Some(wanted.to_vec()));
+        assert_eq!(codes(&request, 12), [3, 17, 100, 0, 42]);
+        assert_eq!(codes(&request, 11), [3, 17, 42, 42, 42]);
+    }
+
+    #[test]
+    fn every_answer_can_be_encoded_in_every_version() {
+        let mut request = asking(Some(vec![by_name("furrow"), by_name("no"), by_id(9)]));
+        request.include_topic_authorized_operations = true;
+        request.include_cluster_authorized_operations = true;
+        let spec = Api::Metadata.spec();
+        for version in spec.min..=spec.max {
+            let mut response = answer(&image(), &request, version, false);
+            response.cluster_id = Some(text("c"));
+            let mut out = BytesMut::new();
+            message::encode_response(&mut out, version, 0, &response).unwrap();
+        }
+    }
 }

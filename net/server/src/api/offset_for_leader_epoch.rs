@@ -109,3 +109,34 @@ fn answer(
     }
     response
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::BytesMut;
+    use sillon_protocol::{Api, message};
+    use sillon_record::Offset;
+
+    use super::*;
+
+    #[test]
+    fn every_answer_can_be_encoded_in_every_version() {
+        let answered = [vec![EpochEnd {
+            outcome: Some(Ok(Some((LeaderEpoch(3), Offset(7))))),
+            ..EpochEnd::default()
+        }]];
+        let spec = Api::OffsetForLeaderEpoch.spec();
+        for version in spec.min..=spec.max {
+            let mut topic = OffsetForLeaderTopicResult::default();
+            for fate in [
+                Ok(Place { group: 0, entry: 0 }),
+                Err(ErrorCode::FencedLeaderEpoch),
+            ] {
+                topic.partitions.push(answer(0, fate, &answered));
+            }
+            let mut response = OffsetForLeaderEpochResponse::default();
+            response.topics.push(topic);
+            let mut out = BytesMut::new();
+            message::encode_response(&mut out, version, 0, &response).unwrap();
+        }
+    }
+}
