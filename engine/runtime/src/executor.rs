@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use sillon_shard::{Action, DiskResult, Event, OpId};
 
 use crate::core::Core;
-use crate::heartbeat::{HEARTBEAT, Heartbeat};
+use crate::heartbeat::{BEAT, Heartbeat};
 use crate::local::Local;
 use crate::mail::{Mail, Order, Report, Step};
 use crate::turn::reactor_turn;
@@ -22,6 +22,10 @@ pub(crate) type Service = Box<dyn Fn(Core) -> ServiceFuture + Send>;
 /// below a millisecond.
 const MAILS_PER_TURN: usize = 128;
 
+/// An executor that has had nothing to do for so long beats slowly. More than the second for
+/// which records may stay unflushed where the topic allows that.
+const IDLE_AFTER_NS: u64 = 2_000_000_000;
+
 /// What has come, in vectors that are used again and again.
 #[derive(Default)]
 struct Work {
@@ -30,22 +34,33 @@ struct Work {
     actions: Vec<Action>,
 }
 
+impl Work {
+    fn is_empty(&self) -> bool {
+        self.mails.is_empty() && self.completions.is_empty()
+    }
+}
+
 /// Runs an executor until it is ordered to end.
 pub(crate) async fn run(local: Rc<Local>, service: Service) {
     let mut heartbeat = Heartbeat::new();
     let mut work = Work::default();
     let mut ticked_ns = 0;
+    let mut busy_ns = 0;
     let mut mails_since_turn = 0;
     local.done(Step::DiskReady);
     loop {
         poll_fn(|context| poll_work(&local, &mut heartbeat, &mut work, context)).await;
+        let now_ns = local.now().mono_ns;
         mails_since_turn += work.mails.len();
+        if !work.is_empty() || local.open_requests.get() > 0 {
+            busy_ns = now_ns;
+        }
+        heartbeat.idle(now_ns.saturating_sub(busy_ns) >= IDLE_AFTER_NS);
         if work_off(&local, &service, &mut work).is_break() {
             break;
         }
-        let now = local.now();
-        if now.mono_ns.saturating_sub(ticked_ns) >= HEARTBEAT.as_nanos() as u64 {
-            ticked_ns = now.mono_ns;
+        if now_ns.saturating_sub(ticked_ns) >= BEAT.as_nanos() as u64 / 2 {
+            ticked_ns = now_ns;
             local.to_shard(Event::Tick, &mut work.actions);
             local.perform(&mut work.actions);
         }

@@ -41,6 +41,9 @@ pub(crate) struct Local {
     pub(crate) shard: RefCell<Option<Shard>>,
     /// The shard has stopped, and answers nothing.
     pub(crate) is_shard_gone: Cell<bool>,
+    /// Requests that the shard has not answered, about: one that is cancelled counts as answered,
+    /// and may be answered all the same. While there are any, time matters.
+    pub(crate) open_requests: Cell<usize>,
     /// Executor 0 only: boot, then the controller.
     pub(crate) home: RefCell<Home>,
     pub(crate) calls: RefCell<Pending<Result<Request, Stopping>>>,
@@ -72,6 +75,7 @@ impl Local {
             disk,
             shard: RefCell::new(None),
             is_shard_gone: Cell::new(false),
+            open_requests: Cell::new(0),
             home: RefCell::default(),
             calls: RefCell::default(),
             controls: RefCell::default(),
@@ -113,6 +117,15 @@ impl Local {
             .expect("services start when the shard is open")
             .image();
         look(&image)
+    }
+
+    pub(crate) fn request_opened(&self) {
+        self.open_requests.set(self.open_requests.get() + 1);
+    }
+
+    pub(crate) fn request_closed(&self) {
+        let open = self.open_requests.get();
+        self.open_requests.set(open.saturating_sub(1));
     }
 
     /// Tells the main thread. It outlives every executor, so that nothing is lost.

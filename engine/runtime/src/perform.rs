@@ -79,6 +79,11 @@ impl Local {
         let mut shard = self.shard.borrow_mut();
         match (shard.as_mut(), event) {
             (Some(shard), event) if !self.is_shard_gone.get() => {
+                match event {
+                    Event::Request { .. } => self.request_opened(),
+                    Event::Cancel { .. } => self.request_closed(),
+                    _ => {}
+                }
                 shard.handle(self.now(), event, actions);
             }
             (_, Event::Request { ticket, .. }) => {
@@ -160,6 +165,7 @@ impl Local {
             match action {
                 Action::Disk { op, io } => self.disk.submit(op, io),
                 Action::Reply { ticket, request } => {
+                    self.request_closed();
                     let (key, outcome) = (ticket.key, Ok(request));
                     match ticket.shard == self.id {
                         true => {
