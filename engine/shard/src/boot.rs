@@ -33,6 +33,12 @@ use crate::{
 /// Added to the numbers of a boot's operations and files.
 const NAMESPACE: u64 = 0b10 << 62;
 
+/// The largest batch that a journal of `journal_bytes` over `shards` shards takes, in bytes: a
+/// quarter of a ring file, so that the end of a file never wastes more than that.
+pub fn message_bytes_max(journal_bytes: u64, shards: u16) -> u64 {
+    journal_bytes / u64::from(shards.max(1)) / u64::from(RING_FILES) / 4
+}
+
 /// Files of a ring.
 const RING_FILES: u32 = 4;
 const _: () = assert!(RING_FILES <= crate::round::RING_FILES_MAX);

@@ -5,7 +5,10 @@ use sillon_buffer::Slice;
 use sillon_buffer::planted::{self, Bug};
 use sillon_journal::ChainPoint;
 use sillon_log::partition::{CHECKPOINT_INDEX_ENTRIES_MAX, PartitionLog};
-use sillon_log::{CheckpointBuilder, CheckpointHeader, PartitionCheckpointRef, encode_partition};
+use sillon_log::{
+    CheckpointBuilder, CheckpointHeader, LEADER_EPOCH_FILE, LeaderEpochs, PartitionCheckpointRef,
+    SegmentIndex, encode_partition,
+};
 use sillon_record::{LeaderEpoch, Offset, PartitionIncarnation, TopicPartition};
 
 use crate::layout::{CHECKPOINT, CHECKPOINT_NEW, journal_folder};
@@ -366,7 +369,7 @@ async fn sync_segments(shared: &Shared, io: &Io) -> Result<(), DiskError> {
 async fn close_segments(shared: &Shared, io: &Io) -> Result<(), DiskError> {
     let segments = shared.borrow_mut().segments_to_close();
     for (key, incarnation, base) in segments {
-        let (file, size, folder, index) = {
+        let (file, size, folder, index, epochs) = {
             let mut state = shared.borrow_mut();
             if !state.is_same(key, incarnation) {
                 continue;
@@ -380,9 +383,16 @@ async fn close_segments(shared: &Shared, io: &Io) -> Result<(), DiskError> {
             let Some(segment) = partition.log.segment(base) else {
                 continue;
             };
-            (file, segment.size_bytes, folder, segment.index.clone())
+            let epochs = partition.log.epochs().clone();
+            (
+                file,
+                segment.size_bytes,
+                folder,
+                segment.index.clone(),
+                epochs,
+            )
         };
-        close_segment(io, file, size, &folder, index.as_ref()).await?;
+        close_segment(io, file, size, &folder, index.as_ref(), &epochs).await?;
         let mut state = shared.borrow_mut();
         if state.is_same(key, incarnation) {
             let partition = &mut state.partitions[key];
@@ -399,10 +409,27 @@ pub(crate) async fn close_segment(
     file: FileId,
     size: u64,
     folder: &str,
-    index: Option<&sillon_log::SegmentIndex>,
+    index: Option<&SegmentIndex>,
+    epochs: &LeaderEpochs,
+) -> Result<(), DiskError> {
+    // First, because only this can lack space, and is then done again.
+    write_side_files(io, folder, index, epochs).await?;
+    done(io.call(DiskOp::Truncate { file, len: size }).await)?;
+    flushed(io.call(DiskOp::Sync { file }).await)?;
+    done(io.call(DiskOp::Close { file }).await)?;
+    let path = folder.into();
+    flushed(io.call(DiskOp::SyncFolder { path }).await)
+}
+
+/// Writes the files that Kafka keeps beside a segment. Sillon makes them again when they are
+/// missing; tools that look at the folder want them.
+pub(crate) async fn write_side_files(
+    io: &Io,
+    folder: &str,
+    index: Option<&SegmentIndex>,
+    epochs: &LeaderEpochs,
 ) -> Result<(), DiskError> {
     if let Some(index) = index {
-        // First, because only this can lack space, and is then done again.
         let base = index.base_offset();
         let offsets = sillon_log::encode_offset_index(index.entries());
         let times = sillon_log::encode_time_index(index);
@@ -410,11 +437,8 @@ pub(crate) async fn close_segment(
         write_file(io, &offset_path, &offsets).await?;
         write_file(io, &sillon_log::time_index_path(folder, base), &times).await?;
     }
-    done(io.call(DiskOp::Truncate { file, len: size }).await)?;
-    flushed(io.call(DiskOp::Sync { file }).await)?;
-    done(io.call(DiskOp::Close { file }).await)?;
-    let path = folder.into();
-    flushed(io.call(DiskOp::SyncFolder { path }).await)
+    let path = format!("{folder}/{LEADER_EPOCH_FILE}");
+    write_file(io, &path, epochs.encode().as_bytes()).await
 }
 
 /// A flush that fails is final, whatever the reason: the system may have dropped what it was to

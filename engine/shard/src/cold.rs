@@ -268,6 +268,8 @@ async fn fetch_file(
     if !state.is_same(key, incarnation) {
         return Err(ColdError::Gone);
     }
+    state.note_read(key, segment_base);
+    state.note_read(key, segment_base);
     if end > begin {
         fetched
             .records

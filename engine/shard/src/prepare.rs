@@ -38,13 +38,14 @@ impl State {
         let end = partition.log.active().size_bytes;
         let segment_bytes = u64::from(partition.config.segment_bytes);
         let incarnation = partition.incarnation;
-        let Some(file) = partition.active_file() else {
+        let base = partition.log.active().base_offset;
+        let Some(file) = partition.open_file(base) else {
             return;
         };
         let used_most = file.allocated_bytes.saturating_sub(end) < file.allocated_bytes / 4;
         if used_most && !file.is_allocating && file.allocated_bytes < segment_bytes {
             file.is_allocating = true;
-            io.spawn(reserve(shared, io.clone(), key, incarnation));
+            io.spawn(reserve(shared, io.clone(), key, incarnation, base));
         }
     }
 
@@ -193,7 +194,14 @@ async fn allocate(io: &Io, file: FileId, from: u64, to: u64) -> Result<(), DiskE
     done(allocated.await)
 }
 
-async fn reserve(shared: Shared, io: Io, key: usize, incarnation: PartitionIncarnation) {
+/// Reserves more room in the segment `base`, which may have been rolled since.
+async fn reserve(
+    shared: Shared,
+    io: Io,
+    key: usize,
+    incarnation: PartitionIncarnation,
+    base: Offset,
+) {
     let wanted = {
         let mut state = shared.borrow_mut();
         if !state.is_same(key, incarnation) {
@@ -201,32 +209,27 @@ async fn reserve(shared: Shared, io: Io, key: usize, incarnation: PartitionIncar
         }
         let partition = &mut state.partitions[key];
         let end = partition.log.active().size_bytes;
+        let is_active = partition.log.active().base_offset == base;
         let segment_bytes = u64::from(partition.config.segment_bytes);
-        let base_offset = partition.log.active().base_offset;
-        let open = partition.active_file();
+        let open = partition.open_file(base).filter(|_| is_active);
         open.map(|open| {
             let from = open.allocated_bytes;
-            let to = target(end, 0, from, segment_bytes);
-            (base_offset, open.file, from, to)
+            (open.file, from, target(end, 0, from, segment_bytes))
         })
     };
-    let Some((base_offset, file, from, to)) = wanted else {
-        return;
-    };
     // A failure is found again, and answered, when the room is needed.
-    let allocated = if to > from {
-        allocate(&io, file, from, to).await
-    } else {
-        Ok(())
+    let allocated = match wanted {
+        Some((file, from, to)) if to > from => {
+            allocate(&io, file, from, to).await.ok().map(|()| to)
+        }
+        _ => None,
     };
     let mut state = shared.borrow_mut();
     if !state.is_same(key, incarnation) {
         return;
     }
-    if let Some(open) = state.partitions[key].open_file(base_offset) {
+    if let Some(open) = state.partitions[key].open_file(base) {
         open.is_allocating = false;
-        if allocated.is_ok() {
-            open.allocated_bytes = open.allocated_bytes.max(to);
-        }
+        open.allocated_bytes = open.allocated_bytes.max(allocated.unwrap_or(0));
     }
 }

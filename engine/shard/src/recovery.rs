@@ -415,7 +415,8 @@ impl RecoveredPartition {
             return done(io.call(DiskOp::Close { file }).await);
         };
         let index = segment.index.as_ref();
-        close_segment(io, file, segment.size_bytes, &self.folder, index).await?;
+        let epochs = self.log.epochs();
+        close_segment(io, file, segment.size_bytes, &self.folder, index, epochs).await?;
         self.log.set_index(base, None);
         Ok(())
     }

@@ -9,16 +9,18 @@ use sillon_journal::{ChainPoint, Gather, Incarnation, Writer};
 use sillon_record::{PartitionIncarnation, TopicPartition};
 use slab::Slab;
 
-use crate::checkpoint::{encode, header, store};
+use crate::checkpoint::{encode, header, store, write_side_files};
 use crate::layout::ring_file;
 use crate::lifecycle::remove_folder;
 use crate::partition::Readiness;
-use crate::procedure::{Io, Procedures, Signal, done};
+use crate::procedure::{Io, Procedures, Signal, done, join_all};
 use crate::recovery::{Recovered, RecoveryError, Source, recover};
 use crate::state::{CheckpointState, Journal, Pending, Phase, Shared, State};
 use crate::write_back::{WORKERS, write_back};
 use crate::zeroing::zero_ring;
-use crate::{Access, Action, DiskError, DiskOp, Event, Now, Request, ShardConfig, Ticket, owner};
+use crate::{
+    Access, Action, DiskError, DiskOp, Event, FileId, Now, Request, ShardConfig, Ticket, owner,
+};
 
 /// One core's state machine. See the crate's documentation.
 pub struct Shard {
@@ -322,7 +324,12 @@ async fn stop(shared: Shared, io: Io) {
                 state.refuse_blocked(key, crate::Refusal::Stopping);
             }
             let journal = state.journal();
-            let is_quiet = journal.in_flight.is_none() && journal.gather.is_empty();
+            let is_journal_quiet = journal.in_flight.is_none() && journal.gather.is_empty();
+            let mut open = state
+                .partitions
+                .iter()
+                .flat_map(|(_, partition)| &partition.open);
+            let is_quiet = is_journal_quiet && open.all(|open| !open.is_allocating);
             if is_quiet && !state.checkpoint.is_running {
                 let through = state.journal().writer.last_sequence();
                 let count = state.checkpoint.count;
@@ -362,18 +369,49 @@ async fn finish_checkpoint(shared: &Shared, io: &Io, count: u64) -> bool {
     }
 }
 
-/// Closes every file. What fails here has nothing to lose any more.
+/// Gives every active segment its real length and its indexes, and closes every file. What fails
+/// here has nothing to lose any more: the checkpoint is durable.
 async fn close_all(shared: &Shared, io: &Io) {
-    let files: Vec<_> = {
-        let mut state = shared.borrow_mut();
-        let mut files = std::mem::take(&mut state.journal().files);
-        for (_, partition) in &mut state.partitions {
-            files.extend(partition.open.drain(..).map(|open| open.file));
-            files.extend(partition.reading.take().map(|(_, file)| file));
-        }
-        files
+    let keys: Vec<usize> = {
+        let state = shared.borrow();
+        state.partitions.iter().map(|(key, _)| key).collect()
     };
+    for group in keys.chunks(PARTITIONS_AT_ONCE) {
+        let closing = group.iter().map(|key| close_partition(shared, io, *key));
+        join_all(closing.collect()).await;
+    }
+    let files = std::mem::take(&mut shared.borrow_mut().journal().files);
     for file in files {
+        let _ = io.call(DiskOp::Close { file }).await;
+    }
+}
+
+/// Partitions that are closed at the same time.
+const PARTITIONS_AT_ONCE: usize = 16;
+
+async fn close_partition(shared: &Shared, io: &Io, key: usize) {
+    let (open, reading, active) = {
+        let mut state = shared.borrow_mut();
+        let partition = &mut state.partitions[key];
+        let active_file = partition.active_file().map(|open| open.file);
+        let open: Vec<FileId> = partition.open.drain(..).map(|open| open.file).collect();
+        let log = &partition.log;
+        let segment = log.active();
+        let active = (
+            active_file,
+            partition.folder.clone(),
+            segment.size_bytes,
+            segment.index.clone(),
+            log.epochs().clone(),
+        );
+        (open, partition.reading.take(), active)
+    };
+    let (active_file, folder, len, index, epochs) = active;
+    if let Some(file) = active_file {
+        let _ = io.call(DiskOp::Truncate { file, len }).await;
+        let _ = write_side_files(io, &folder, index.as_ref(), &epochs).await;
+    }
+    for file in open.into_iter().chain(reading.map(|(_, file)| file)) {
         let _ = io.call(DiskOp::Close { file }).await;
     }
 }

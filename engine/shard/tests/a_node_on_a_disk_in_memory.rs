@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use node::{MemoryDisk, Node, batch, config, fetch, produce};
 use sillon_controller::MetadataRecord;
-use sillon_record::{Offset, Producer, TopicPartition};
+use sillon_record::{Batches, Offset, Producer, TopicPartition};
 use sillon_shard::{OffsetTarget, Refusal, Request};
 
 fn disk() -> Rc<RefCell<MemoryDisk>> {
@@ -132,14 +132,7 @@ fn the_journal_laps_and_rolled_segments_get_their_indexes() {
         node.tick(1);
     }
     node.stop();
-    let names: Vec<String> = disk.borrow().files.keys().cloned().collect();
-    let count = |suffix: &str| names.iter().filter(|name| name.ends_with(suffix)).count();
-    assert!(count(".log") >= 15, "{names:?}");
-    assert_eq!(
-        count(".index"),
-        count(".log") - 3,
-        "closed segments have indexes: {names:?}"
-    );
+    assert!(segments_of_real_length(&disk) >= 16);
     let mut node = Node::start(disk, config(1), 2);
     for number in 0..2 {
         let all = node.read_all(partition(topic, number));
@@ -152,6 +145,56 @@ fn the_journal_laps_and_rolled_segments_get_their_indexes() {
         ),
         Some(3)
     );
+}
+
+/// Checks that every segment file holds whole batches and nothing else, and has its indexes.
+/// Returns how many there are.
+fn segments_of_real_length(disk: &Rc<RefCell<MemoryDisk>>) -> usize {
+    let disk = disk.borrow();
+    let segments = disk
+        .files
+        .iter()
+        .filter(|(path, _)| path.contains("/0") && path.ends_with(".log"));
+    let checked = segments.map(|(path, content)| {
+        let mut batches = Batches::new(content).checking_crcs();
+        assert!(
+            batches.all(|batch| batch.is_ok()),
+            "{path} holds more than batches"
+        );
+        for index in [".index", ".timeindex"] {
+            let index = path.replace(".log", index);
+            assert!(disk.files.contains_key(&index), "{index} is missing");
+        }
+    });
+    checked.count()
+}
+
+#[test]
+fn a_segment_that_is_rolled_while_it_gets_more_room_is_finished() {
+    let disk = disk();
+    let mut config = config(1);
+    config.topic_defaults.segment_bytes = 300_000;
+    let mut node = Node::start(disk.clone(), config, 1);
+    let topic = node.create("paiement", 7, 1, &[]);
+    let place = partition(topic, 0);
+    let mut sent = sillon_shard::Produce {
+        wait: true,
+        ..Default::default()
+    };
+    for _ in 0..200 {
+        sent.entries.push(sillon_shard::ProduceEntry {
+            partition: place,
+            batch: batch(1, 20_000, None),
+            outcome: None,
+        });
+    }
+    let key = node.send(place, Request::Produce(sent));
+    for _ in 0..100 {
+        node.tick(10);
+    }
+    assert!(node.take(key).is_some());
+    node.stop();
+    assert!(segments_of_real_length(&disk) >= 12);
 }
 
 #[test]
