@@ -1,0 +1,81 @@
+"""A broker on a file system that holds an fsync on request, and whose power can be cut."""
+
+import os
+import subprocess
+from pathlib import Path
+
+from harness.broker import TARGET, Sillon
+
+
+class HeldFileSystem:
+    """ci/heldfs, mounted. What was not synced is in its memory alone."""
+
+    def __init__(self, folder):
+        self.backing, self.mountpoint = Path(folder) / "backing", Path(folder) / "mounted"
+        for path in (self.backing, self.mountpoint):
+            path.mkdir(parents=True, exist_ok=True)
+        self.process = None
+
+    def mount(self):
+        binary = TARGET / "release" / "heldfs"
+        if not binary.exists():
+            raise AssertionError(f"{binary} is missing: cargo build --release --package heldfs")
+        self.process = subprocess.Popen([binary, self.backing, self.mountpoint], text=True,
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        said = self.process.stdout.readline().strip()
+        if said != "mounted":
+            raise AssertionError(f"heldfs cannot mount (are you root, is /dev/fuse there?): {said!r}")
+
+    def command(self, text):
+        self.process.stdin.write(text + "\n")
+        self.process.stdin.flush()
+        return self.process.stdout.readline().strip()
+
+    def hold(self, text):
+        """Syncs of paths that contain `text` wait from now on."""
+        if (said := self.command(f"hold {text}")) != "ok":
+            raise AssertionError(f"heldfs: {said}")
+
+    def waiting(self):
+        """Paths whose sync waits."""
+        return self.command("waiting").split()[2:]
+
+    def release(self):
+        self.command("release")
+
+    def cut(self):
+        """Everything that was not synced is lost."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            for pipe in (self.process.stdin, self.process.stdout):
+                pipe.close()
+            self.process = None
+            subprocess.run(["umount", "--lazy", self.mountpoint], check=True)
+
+
+class PoweredSillon(Sillon):
+    """`sillon serve` whose kill is a power cut: the next start sees what was synced, only."""
+
+    def __init__(self, folder, shards, options=None, arguments=()):
+        super().__init__(folder, shards, options, arguments)
+        self.files = HeldFileSystem(self.folder)
+        self.data = self.files.mountpoint / "data"
+
+    def start(self):
+        if self.files.process is None:
+            self.files.mount()
+        return super().start()
+
+    def kill(self):
+        # The process ends once its file system does: until then its held syncs go on.
+        if self.process is not None:
+            self.process.kill()
+        self.files.cut()
+        super().kill()
+
+    def remove(self):
+        self.kill()
+        if os.path.ismount(self.files.mountpoint):
+            raise AssertionError(f"{self.files.mountpoint} is still mounted")
+        super().remove()
