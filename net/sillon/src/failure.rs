@@ -33,6 +33,22 @@ pub enum Failure {
     /// The listener cannot be set up.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// The journal is too small for what topics may send.
+    #[error(
+        "--journal {journal_bytes} over {shards} shards takes batches of at most \
+         {message_bytes_max} bytes, and max.message.bytes is {wanted}: give a larger --journal, \
+         fewer --shards, or --override message.max.bytes={message_bytes_max}"
+    )]
+    JournalTooSmall {
+        /// As given, in bytes.
+        journal_bytes: u64,
+        /// Shards of the node.
+        shards: u16,
+        /// What fits, in bytes.
+        message_bytes_max: u64,
+        /// What topics may send, in bytes.
+        wanted: u32,
+    },
     /// The broker ended.
     #[error(transparent)]
     Node(#[from] NodeError),

@@ -1,3 +1,5 @@
+use std::io::IsTerminal;
+
 use clap::{Args, ValueEnum};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::ParseError;
@@ -21,6 +23,10 @@ enum LogFormat {
     Json,
 }
 
+/// glommio reports as an error what the broker brings about on purpose at every start: that its
+/// files use no polled I/O.
+const EXPECTED_ERRORS: &str = "glommio::reactor=off,";
+
 fn filter(text: &str) -> Result<String, ParseError> {
     EnvFilter::try_new(text).map(|_| text.to_string())
 }
@@ -28,10 +34,12 @@ fn filter(text: &str) -> Result<String, ParseError> {
 impl LogArgs {
     /// Sends log events to standard error, those that `default` selects unless told otherwise.
     pub fn start(&self, default: &str) {
-        let filter = EnvFilter::new(self.log.as_deref().unwrap_or(default));
+        let wanted = self.log.as_deref().unwrap_or(default);
+        let filter = EnvFilter::new(format!("{EXPECTED_ERRORS}{wanted}"));
         let lines = tracing_subscriber::fmt()
             .with_env_filter(filter)
             .with_writer(std::io::stderr)
+            .with_ansi(std::io::stderr().is_terminal())
             .with_target(false);
         match self.log_format {
             LogFormat::Text => lines.init(),

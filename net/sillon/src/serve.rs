@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use clap::Args;
 use sillon_record::BrokerId;
-use sillon_runtime::{Core, NodeOptions, Ready};
+use sillon_runtime::{Core, NodeOptions, Ready, default_shards, message_bytes_max};
 use sillon_server::{Server, ServerOptions};
 
 use crate::bytes::parse_bytes;
@@ -84,6 +84,7 @@ impl ServeArgs {
     pub fn run(self) -> Result<(), Failure> {
         let started = Instant::now();
         let config = BrokerConfig::with(&self.overrides)?;
+        self.check_journal(config.topics.max_message_bytes)?;
         let mut server = ServerOptions::new(self.listen, &self.data_dir);
         server.auto_create_topics = config.auto_create_topics;
         server.receive_bytes = self.memory / RECEIVE_SHARE;
@@ -113,6 +114,24 @@ impl ServeArgs {
             })
         };
         Ok(sillon_runtime::run(node, service)?)
+    }
+
+    /// Every batch that a topic may take must fit into the journal.
+    fn check_journal(&self, wanted: u32) -> Result<(), Failure> {
+        let Some(journal_bytes) = self.journal else {
+            return Ok(());
+        };
+        let shards = self.shards.unwrap_or_else(default_shards);
+        let message_bytes_max = message_bytes_max(journal_bytes, shards);
+        if message_bytes_max < u64::from(wanted) {
+            return Err(Failure::JournalTooSmall {
+                journal_bytes,
+                shards,
+                message_bytes_max,
+                wanted,
+            });
+        }
+        Ok(())
     }
 
     /// Host and port that clients are told.

@@ -1,0 +1,143 @@
+//! The binary under test: a broker in a folder of its own, and commands that talk to it.
+
+#![allow(dead_code)] // Each test file uses its part.
+
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+/// How long a broker may take to start, and a command to end.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn sillon() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sillon"));
+    for name in ["SILLON_BOOTSTRAP", "SILLON_LOG"] {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// A broker that runs. Killed when it is dropped.
+pub struct Broker {
+    child: Child,
+    pub address: String,
+    /// What it said on standard error until it was ready.
+    pub first_words: String,
+}
+
+/// A folder for a broker's data, on the disk that the build is on.
+pub fn data_dir() -> TempDir {
+    TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap()
+}
+
+impl Broker {
+    pub fn start(data: &TempDir, arguments: &[&str]) -> Broker {
+        let mut child = sillon()
+            .args(["serve", "--listen", "127.0.0.1:0", "--memory", "128MiB"])
+            .args(["--journal", "64MiB", "--shards", "1", "--data-dir"])
+            .arg(data.path())
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let (send, receive) = mpsc::channel();
+        thread::spawn(move || {
+            let mut said = String::new();
+            for line in lines.by_ref().map_while(Result::ok) {
+                said.push_str(&line);
+                said.push('\n');
+                if let Some(rest) = line.strip_prefix("ready at ") {
+                    let address = rest.split(' ').next().unwrap().to_string();
+                    let _ = send.send(Some((address, std::mem::take(&mut said))));
+                }
+            }
+            eprintln!("{said}");
+            let _ = send.send(None);
+        });
+        match receive.recv_timeout(PATIENCE) {
+            Ok(Some((address, first_words))) => Broker {
+                child,
+                address,
+                first_words,
+            },
+            other => {
+                let _ = child.kill();
+                panic!("the broker is not ready: {other:?}");
+            }
+        }
+    }
+
+    /// Stops it in order; it must end well.
+    pub fn stop(mut self) {
+        let pid = Pid::from_child(&self.child);
+        kill_process(pid, Signal::TERM).unwrap();
+        let status = self.child.wait().unwrap();
+        assert!(status.success(), "{status}");
+    }
+
+    /// Ends it on the spot.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Runs a command against it with some standard input.
+    pub fn run(&self, arguments: &[&str], input: &str) -> Output {
+        let mut child = sillon()
+            .args(arguments)
+            .args(["--bootstrap", &self.address])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        let input = input.to_string();
+        // Its output is read while it is written to; whether it reads all of its input is its own
+        // affair.
+        let writing = thread::spawn(move || {
+            let _ = stdin.write_all(input.as_bytes());
+        });
+        let output = child.wait_with_output().unwrap();
+        writing.join().unwrap();
+        output
+    }
+
+    /// As [`Self::run`]; it must succeed. Returns what it printed.
+    pub fn succeed(&self, arguments: &[&str], input: &str) -> String {
+        let output = self.run(arguments, input);
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{arguments:?}: {complaint}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// As [`Self::run`]; it must fail. Returns what it complains of.
+    pub fn fail(&self, arguments: &[&str], input: &str) -> String {
+        let output = self.run(arguments, input);
+        let printed = String::from_utf8_lossy(&output.stdout);
+        assert!(!output.status.success(), "{arguments:?}: {printed}");
+        String::from_utf8(output.stderr).unwrap()
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        // It fails when the broker has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Runs `sillon serve` with arguments that it must refuse; returns what it complains of.
+pub fn refused_at_start(arguments: &[&str]) -> String {
+    let output = sillon().arg("serve").args(arguments).output().unwrap();
+    assert!(!output.status.success());
+    String::from_utf8(output.stderr).unwrap()
+}
