@@ -1,10 +1,11 @@
 //! Questions about offsets: the ends of the log, offsets by time, and the ends of leader epochs.
 
+use sillon_log::partition::Segment;
 use sillon_record::{
     BatchHeader, DECOMPRESSED_BYTES_MAX, Offset, PartitionIncarnation, Records, Scratch,
 };
 
-use crate::cold::{ColdError, damaged, load_index, read_part, restore_tail, walk};
+use crate::cold::{ColdError, Passed, damaged, load_index, read_part, restore_tail, walk};
 use crate::procedure::Io;
 use crate::state::{Phase, Shared, State};
 use crate::{EpochEnd, FoundOffset, ListOffset, OffsetTarget, Refusal, Request, Ticket};
@@ -112,23 +113,53 @@ async fn by_largest_time(
     key: usize,
     incarnation: PartitionIncarnation,
 ) -> Result<Option<FoundOffset>, ColdError> {
-    let largest = {
+    restore_tail(shared, io, key, incarnation).await?;
+    let (mut largest, partly) = {
         let state = shared.borrow();
         if !state.is_same(key, incarnation) {
             return Err(ColdError::Gone);
         }
         let log = &state.partitions[key].log;
         let end = state.readable_end(key);
-        // What is above the high watermark is in memory: leave it out there, and take closed
-        // segments, which are wholly below it, at their word.
+        // What is above the high watermark is in memory: leave it out there, and take segments
+        // that are wholly below it at their word.
         let in_memory = log.tail().filter(|batch| batch.last_offset < end);
         let newest = in_memory.map(|batch| batch.max_timestamp_ms).max();
         let unreadable = log.tail().any(|batch| batch.last_offset >= end);
-        let segments = log.segments().iter();
-        let whole = segments.filter(|segment| !unreadable || segment.next_offset <= end);
-        let stored = whole.map(|segment| segment.max_timestamp_ms).max();
-        newest.max(stored)
+        let is_whole = |segment: &Segment| !unreadable || segment.next_offset <= end;
+        let (whole, partly): (Vec<&Segment>, Vec<&Segment>) =
+            log.segments().iter().partition(|segment| is_whole(segment));
+        let stored = whole.iter().map(|segment| segment.max_timestamp_ms).max();
+        let mut parts = Vec::new();
+        for segment in partly {
+            let limit = log.file_limit(segment.base_offset);
+            let index = segment.index.as_ref();
+            let entries = index.map_or(&[][..], |index| index.entries());
+            let known = entries.iter().rev().find(|e| u64::from(e.position) < limit);
+            parts.push((segment.base_offset, known.copied(), limit));
+        }
+        (newest.max(stored), parts)
     };
+    // Of the others, what is in the file is below it too.
+    for (segment_base, known, limit) in partly {
+        let from = known.map_or(0, |entry| u64::from(entry.position));
+        largest = largest.max(known.map(|entry| entry.max_timestamp_ms));
+        let visit = |batch: Passed| {
+            largest = largest.max(Some(batch.max_timestamp_ms));
+            true
+        };
+        walk(
+            shared,
+            io,
+            key,
+            incarnation,
+            segment_base,
+            from,
+            limit,
+            visit,
+        )
+        .await?;
+    }
     match largest {
         Some(largest) if largest >= 0 => by_time(shared, io, key, incarnation, largest).await,
         _ => Ok(None),

@@ -15,8 +15,8 @@ use sillon_journal::{
 };
 use sillon_log::partition::{PartitionLog, ReplayError};
 use sillon_log::{
-    CheckpointError, CheckpointHeader, PartitionCheckpoint, decode_checkpoint, partition_folder,
-    segment_path,
+    CheckpointError, CheckpointHeader, PartitionCheckpoint, decode_checkpoint, parse_segment_file,
+    partition_folder, segment_path,
 };
 use sillon_record::{Offset, PartitionIncarnation, TopicPartition};
 
@@ -164,6 +164,14 @@ impl Recovery<'_> {
             }
             return;
         };
+        let is_there = self
+            .source
+            .folders
+            .contains(&partition_folder(&name, number));
+        if checkpoint.next_offset == Offset::ZERO && !is_there {
+            // It never held a record: the crash came before its folder, which is made now.
+            return;
+        }
         let high_watermark = checkpoint.high_watermark;
         let log = PartitionLog::from_checkpoint(checkpoint);
         let recovered = self.partition(id, &name, log, high_watermark);
@@ -360,14 +368,14 @@ impl RecoveredPartition {
                     if let Some((segment, file)) = open.take() {
                         self.complete(io, segment, file).await?;
                     } else if written < base {
-                        let (file, _) = self.open(io, written, false).await?;
+                        let file = self.open(io, written, false).await?;
                         self.complete(io, written, file).await?;
                     }
-                    let (file, is_new) = self.open(io, base, true).await?;
-                    if is_new {
-                        let path = self.folder.as_str().into();
-                        done(io.call(DiskOp::SyncFolder { path }).await)?;
-                    }
+                    let file = self.open(io, base, true).await?;
+                    // Also when the file was there: a killed process may have left its name for
+                    // the next power cut to take.
+                    let path = self.folder.as_str().into();
+                    done(io.call(DiskOp::SyncFolder { path }).await)?;
                     open = Some((base, file));
                     file
                 }
@@ -421,7 +429,7 @@ impl RecoveredPartition {
         Ok(())
     }
 
-    async fn open(&self, io: &Io, base: Offset, create: bool) -> Result<(FileId, bool), DiskError> {
+    async fn open(&self, io: &Io, base: Offset, create: bool) -> Result<FileId, DiskError> {
         let file = io.new_file();
         let opened = io.call(DiskOp::Open {
             file,
@@ -429,10 +437,8 @@ impl RecoveredPartition {
             create,
             access: Access::Direct,
         });
-        match opened.await? {
-            DiskOutput::Opened { len } => Ok((file, len == 0)),
-            other => unreachable!("opening answers a length, not {other:?}"),
-        }
+        done(opened.await)?;
+        Ok(file)
     }
 
     async fn truncate(&mut self, io: &Io) -> Result<(), DiskError> {
@@ -440,8 +446,9 @@ impl RecoveredPartition {
             let active = self.log.active();
             (active.base_offset, active.size_bytes)
         };
+        self.remove_beyond(io, base).await?;
         let file = match self.open(io, base, false).await {
-            Ok((file, _)) => file,
+            Ok(file) => file,
             Err(DiskError::NotFound(_)) if size == 0 => return Ok(()),
             Err(DiskError::NotFound(path)) => {
                 self.offline = Some(format!("{path} is missing: it had {size} bytes"));
@@ -452,6 +459,31 @@ impl RecoveredPartition {
         done(io.call(DiskOp::Truncate { file, len: size }).await)?;
         done(io.call(DiskOp::Sync { file }).await)?;
         done(io.call(DiskOp::Close { file }).await)
+    }
+
+    /// Removes segments that begin beyond the recovered end: a power cut took the rounds before
+    /// them.
+    async fn remove_beyond(&self, io: &Io, active: Offset) -> Result<(), DiskError> {
+        let folder = self.folder.as_str();
+        let list = io.call(DiskOp::List {
+            path: folder.into(),
+        });
+        let DiskOutput::Entries(entries) = list.await? else {
+            unreachable!("a list answers entries");
+        };
+        let mut is_changed = false;
+        for entry in entries {
+            if parse_segment_file(&entry.name).is_some_and(|(base, _)| base > active) {
+                let path = format!("{folder}/{}", entry.name).into();
+                done(io.call(DiskOp::Remove { path }).await)?;
+                is_changed = true;
+            }
+        }
+        if is_changed {
+            let path = folder.into();
+            done(io.call(DiskOp::SyncFolder { path }).await)?;
+        }
+        Ok(())
     }
 }
 
