@@ -41,4 +41,5 @@ pub use folder_lock::{FolderLock, FolderLockError, LOCK_FILE};
 pub use node::{ServiceFuture, run};
 pub use options::{NodeOptions, Ready};
 pub use probe::{Finding, Verdict, probe, raise_limits};
+pub use sillon_shard::message_bytes_max;
 pub use stop::StopHandle;
