@@ -13,7 +13,7 @@ pub struct Now {
     pub wall_ms: i64,
 }
 
-/// Longest time between two [`Event::Tick`]s, in ms.
+/// Longest time between two [`Event::Tick`]s of a shard that has something to do, in ms.
 pub const TICK_MS: u64 = 10;
 
 /// What happens to a shard.
@@ -41,7 +41,8 @@ pub enum Event {
         /// How.
         result: DiskResult,
     },
-    /// Time has passed. Comes at least every [`crate::TICK_MS`].
+    /// Time has passed. Comes at least every [`crate::TICK_MS`] while anything waits, and more
+    /// slowly on a shard that has nothing to do.
     Tick,
     /// Finish what is in flight, write back, checkpoint, then [`crate::Action::Stopped`].
     Stop,

@@ -30,9 +30,7 @@ mod write_back;
 mod zeroing;
 
 pub use action::{Action, LogLevel};
-pub use boot::{
-    Boot, BootError, Entropy, JOURNAL_BYTES, NodeConfig, Opened, message_bytes_max,
-};
+pub use boot::{Boot, BootError, Entropy, JOURNAL_BYTES, NodeConfig, Opened, message_bytes_max};
 pub use config::{ShardConfig, ShardMemory};
 pub use event::{Event, Now, TICK_MS};
 pub use io::*;

@@ -29,8 +29,9 @@ use crate::{Access, DiskError, DiskOp, DiskOutput, FileId, IoClass};
 /// Replayed bytes that are kept in memory before they are written to the segments.
 const DIRTY_BYTES_MAX: u64 = 32 << 20;
 
-/// Partitions whose files are worked on at the same time.
-const PARTITIONS_AT_ONCE: usize = 16;
+/// Partitions whose files are worked on at the same time: nobody else uses the disk, and flushes
+/// that wait together are committed together.
+const PARTITIONS_AT_ONCE: usize = 64;
 
 /// Largest write to a segment, in bytes.
 const PIECE_BYTES_MAX: u64 = 1 << 20;
@@ -129,9 +130,8 @@ pub(crate) async fn recover(source: &Source<'_>) -> Result<Recovered, RecoveryEr
         recovery.take_checkpoint(partition);
     }
     let chain = recovery.replay(&header).await?;
-    recovery.write_back().await?;
-    if !header.is_clean || recovery.replayed_bytes > 0 {
-        recovery.truncate().await?;
+    if !header.is_clean {
+        recovery.finish().await?;
     }
     Ok(Recovered {
         header,
@@ -335,10 +335,10 @@ impl Recovery<'_> {
         Ok(())
     }
 
-    /// Cuts off what lies beyond the recovered ends: it was never promised.
-    async fn truncate(&mut self) -> Result<(), RecoveryError> {
+    /// Writes the rest, and cuts off what lies beyond the recovered ends: it was never promised.
+    async fn finish(&mut self) -> Result<(), RecoveryError> {
         if planted::is(Bug::EndNotTruncated) {
-            return Ok(());
+            return self.write_back().await;
         }
         let io = self.source.io;
         let mut partitions: Vec<&mut RecoveredPartition> = self
@@ -347,8 +347,8 @@ impl Recovery<'_> {
             .filter(|partition| partition.offline.is_none())
             .collect();
         for group in partitions.chunks_mut(PARTITIONS_AT_ONCE) {
-            let cuts = group.iter_mut().map(|partition| partition.truncate(io));
-            join_all(cuts.collect())
+            let ends = group.iter_mut().map(|partition| partition.finish(io));
+            join_all(ends.collect())
                 .await
                 .into_iter()
                 .collect::<Result<Vec<()>, _>>()?;
@@ -358,7 +358,18 @@ impl Recovery<'_> {
 }
 
 impl RecoveredPartition {
+    /// Writes what is not in the files yet and makes it durable.
     async fn write_back(&mut self, io: &Io) -> Result<(), DiskError> {
+        if let Some(file) = self.write_pieces(io).await? {
+            done(io.call(DiskOp::Sync { file }).await)?;
+            done(io.call(DiskOp::Close { file }).await)?;
+        }
+        Ok(())
+    }
+
+    /// Writes what is not in the files yet. Returns the active segment's file, open and not yet
+    /// flushed, when there was anything.
+    async fn write_pieces(&mut self, io: &Io) -> Result<Option<FileId>, DiskError> {
         let mut open: Option<(Offset, FileId)> = None;
         while let Some(base) = self.log.dirty_segment() {
             let file = match open {
@@ -368,10 +379,10 @@ impl RecoveredPartition {
                     if let Some((segment, file)) = open.take() {
                         self.complete(io, segment, file).await?;
                     } else if written < base {
-                        let file = self.open(io, written, false).await?;
+                        let (file, _) = self.open(io, written, false).await?;
                         self.complete(io, written, file).await?;
                     }
-                    let file = self.open(io, base, true).await?;
+                    let (file, _) = self.open(io, base, true).await?;
                     // Also when the file was there: a killed process may have left its name for
                     // the next power cut to take.
                     let path = self.folder.as_str().into();
@@ -405,16 +416,12 @@ impl RecoveredPartition {
                 file,
                 position: piece.position,
                 pieces: piece.pieces.clone(),
-                class: IoClass::Background,
+                class: IoClass::Journal,
             });
             done(write.await)?;
             self.log.written_back(&piece);
         }
-        if let Some((_, file)) = open {
-            done(io.call(DiskOp::Sync { file }).await)?;
-            done(io.call(DiskOp::Close { file }).await)?;
-        }
-        Ok(())
+        Ok(open.map(|(_, file)| file))
     }
 
     /// Closes a segment that was rolled.
@@ -429,7 +436,8 @@ impl RecoveredPartition {
         Ok(())
     }
 
-    async fn open(&self, io: &Io, base: Offset, create: bool) -> Result<FileId, DiskError> {
+    /// Opens a segment. Its file is that long, in bytes.
+    async fn open(&self, io: &Io, base: Offset, create: bool) -> Result<(FileId, u64), DiskError> {
         let file = io.new_file();
         let opened = io.call(DiskOp::Open {
             file,
@@ -437,24 +445,34 @@ impl RecoveredPartition {
             create,
             access: Access::Direct,
         });
-        done(opened.await)?;
-        Ok(file)
+        match opened.await? {
+            DiskOutput::Opened { len } => Ok((file, len)),
+            other => unreachable!("opening answers a length, not {other:?}"),
+        }
     }
 
-    async fn truncate(&mut self, io: &Io) -> Result<(), DiskError> {
+    /// Writes the rest and cuts off what lies behind it.
+    async fn finish(&mut self, io: &Io) -> Result<(), DiskError> {
+        let written = self.write_pieces(io).await?;
         let (base, size) = {
             let active = self.log.active();
             (active.base_offset, active.size_bytes)
         };
         self.remove_beyond(io, base).await?;
-        let file = match self.open(io, base, false).await {
-            Ok(file) => file,
-            Err(DiskError::NotFound(_)) if size == 0 => return Ok(()),
-            Err(DiskError::NotFound(path)) => {
-                self.offline = Some(format!("{path} is missing: it had {size} bytes"));
-                return Ok(());
-            }
-            Err(error) => return Err(error),
+        let file = match written {
+            Some(file) => file,
+            None => match self.open(io, base, false).await {
+                Ok((file, len)) if len == size => {
+                    return done(io.call(DiskOp::Close { file }).await);
+                }
+                Ok((file, _)) => file,
+                Err(DiskError::NotFound(_)) if size == 0 => return Ok(()),
+                Err(DiskError::NotFound(path)) => {
+                    self.offline = Some(format!("{path} is missing: it had {size} bytes"));
+                    return Ok(());
+                }
+                Err(error) => return Err(error),
+            },
         };
         done(io.call(DiskOp::Truncate { file, len: size }).await)?;
         done(io.call(DiskOp::Sync { file }).await)?;

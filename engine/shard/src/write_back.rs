@@ -133,17 +133,20 @@ pub(crate) async fn write_back(shared: Shared, io: Io) {
             class: IoClass::Background,
         });
         let result = written.await;
+        if matches!(result, Err(DiskError::NoSpace)) {
+            // Reserved room cannot run out, except on a copy-on-write file system. The batches
+            // stay in memory and in the journal; a full budget holds producers back.
+            let ticked = {
+                let mut state = shared.borrow_mut();
+                state.partitions[work.key].is_writing_back = false;
+                state.ticked.clone()
+            };
+            ticked.wait(&io).await;
+            continue;
+        }
         let mut state = shared.borrow_mut();
         match result {
             Ok(_) => state.written_back(&io, &work, since),
-            Err(DiskError::NoSpace) => {
-                // Reserved room cannot run out, except on a copy-on-write file system. The batches
-                // stay in memory and in the journal; a full budget holds producers back.
-                state.partitions[work.key].is_writing_back = false;
-                let ticked = state.ticked.clone();
-                drop(state);
-                ticked.wait(&io).await;
-            }
             Err(error) => {
                 state.partitions[work.key].is_writing_back = false;
                 state.fail(format!(
