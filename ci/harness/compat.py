@@ -84,7 +84,8 @@ def dump_log_segments_sees_damage(broker):
     if not closed:
         raise AssertionError("no closed segment has an index")
     segment = max(closed, key=lambda file: file.with_suffix(".index").stat().st_size)
-    for suffix, at in ((".index", 7), (".timeindex", 11), (".log", 100)):
+    # Byte 30 of a segment is in its first batch, where the CRC covers it.
+    for suffix, at in ((".index", 7), (".timeindex", 11), (".log", 30)):
         with tempfile.TemporaryDirectory(dir=broker.folder) as copy:
             folder = Path(copy) / segment.parent.name
             folder.mkdir()
