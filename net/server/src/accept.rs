@@ -57,9 +57,13 @@ pub(crate) fn accept(
     connections_max: usize,
     is_ending: &AtomicBool,
 ) {
+    let mut turn = 0;
     while !is_ending.load(Ordering::Relaxed) {
         match listener.accept() {
-            Ok((stream, _)) => hand_over(stream, doors, connections_max),
+            Ok((stream, _)) => {
+                turn += 1;
+                hand_over(stream, doors, turn, connections_max);
+            }
             Err(_) if is_ending.load(Ordering::Relaxed) => {}
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
@@ -79,7 +83,8 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     )
 }
 
-fn hand_over(stream: TcpStream, doors: &[Door], connections_max: usize) {
+/// `turn` counts connections: among equals each shard has its turn.
+fn hand_over(stream: TcpStream, doors: &[Door], turn: usize, connections_max: usize) {
     let open: usize = doors.iter().map(Door::open).sum();
     if open >= connections_max {
         tracing::warn!(
@@ -92,7 +97,12 @@ fn hand_over(stream: TcpStream, doors: &[Door], connections_max: usize) {
         tracing::debug!(%error, "a connection ended before it was set up");
         return;
     }
-    let emptiest = doors.iter().min_by_key(|door| door.open());
+    let from_turn_on = doors
+        .iter()
+        .cycle()
+        .skip(turn % doors.len())
+        .take(doors.len());
+    let emptiest = from_turn_on.min_by_key(|door| door.open());
     let door = emptiest.expect("a node has a shard");
     door.open.fetch_add(1, Ordering::Relaxed);
     let seat = Seat(door.open.clone());
@@ -111,9 +121,11 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let doors = [Door::new(), Door::new(), Door::new()];
-        let connect = || {
+        let mut turn = 0;
+        let mut connect = || {
             let client = TcpStream::connect(address).unwrap();
-            hand_over(listener.accept().unwrap().0, &doors, 6);
+            turn += 1;
+            hand_over(listener.accept().unwrap().0, &doors, turn, 6);
             client
         };
         let open = || doors.each_ref().map(Door::open);
@@ -126,6 +138,18 @@ mod tests {
         assert_eq!(open(), [2, 2, 2]);
         for client in clients {
             let _ = client.shutdown(Shutdown::Both);
+        }
+    }
+
+    #[test]
+    fn connections_one_after_the_other_go_round_the_shards() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let doors = [Door::new(), Door::new()];
+        for turn in 0..4 {
+            let _client = TcpStream::connect(address).unwrap();
+            hand_over(listener.accept().unwrap().0, &doors, turn, 6);
+            drop(doors[turn % 2].exit.try_recv().unwrap());
         }
     }
 }

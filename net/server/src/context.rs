@@ -27,6 +27,9 @@ pub(crate) struct Context {
     /// Threads that check the others.
     pub checkers: Helpers,
     pub cold: ColdReader,
+    /// Records in memory that responses hold, in bytes, and how many they may.
+    pub held_bytes: Rc<Cell<u64>>,
+    pub held_bytes_max: u64,
     pub stages: RefCell<Stages>,
     pub auto_create_topics: bool,
     pub connections: RefCell<Slab<Rc<Liveness>>>,

@@ -48,6 +48,13 @@ pub const TURN_REQUESTS: u32 = 32;
 /// `fetch.max.bytes`.
 pub const FETCH_BYTES_MAX: u64 = 55 << 20;
 
+/// Records in memory that responses on their way out may hold, of all connections of a node, unless
+/// its options say otherwise. A client that is slow to take them keeps them from being freed.
+pub const SEND_BYTES: u64 = 128 << 20;
+
+/// Records of one Fetch response when responses hold as many bytes as they may: enough to go on.
+pub const FETCH_BYTES_MIN: u64 = 64 << 10;
+
 /// Records of a compressed batch that are checked on a shard's thread, in bytes: gzip, the slowest
 /// codec, takes about 200 us for them. A batch of more is checked by a helper thread.
 pub const INLINE_DECOMPRESSED_BYTES_MAX: u64 = 128 << 10;

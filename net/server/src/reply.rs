@@ -1,3 +1,6 @@
+use std::cell::Cell;
+use std::rc::Rc;
+
 use bytes::{Bytes, BytesMut};
 use sillon_protocol::Api;
 use sillon_shard::{Extent, Stamps};
@@ -11,6 +14,30 @@ pub(crate) struct Reply {
     pub stamps: Stamps,
     /// One behind the other they are the response's frame.
     pub pieces: SmallVec<[Piece; 2]>,
+    /// Kept until they are sent.
+    pub held: Option<Held>,
+}
+
+/// Counts records in memory that a response holds, as long as it lives.
+pub(crate) struct Held {
+    total_bytes: Rc<Cell<u64>>,
+    bytes: u64,
+}
+
+impl Held {
+    pub(crate) fn new(total_bytes: &Rc<Cell<u64>>, bytes: u64) -> Held {
+        total_bytes.set(total_bytes.get() + bytes);
+        Held {
+            total_bytes: total_bytes.clone(),
+            bytes,
+        }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.total_bytes.set(self.total_bytes.get() - self.bytes);
+    }
 }
 
 /// A part of a response.
@@ -31,6 +58,7 @@ impl Reply {
             api,
             stamps,
             pieces,
+            held: None,
         }
     }
 
@@ -59,6 +87,7 @@ impl Reply {
             api,
             stamps,
             pieces,
+            held: None,
         }
     }
 

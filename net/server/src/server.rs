@@ -20,7 +20,7 @@ use crate::accept::{Accepted, Door, accept};
 use crate::connection::Connection;
 use crate::context::Context;
 use crate::helper::Helpers;
-use crate::limits::{BACKLOG, CONNECTIONS_MAX, DRAIN_MS, RECEIVE_BYTES, SWEEP_MS};
+use crate::limits::{BACKLOG, CONNECTIONS_MAX, DRAIN_MS, RECEIVE_BYTES, SEND_BYTES, SWEEP_MS};
 use crate::receive::ReceiveBudget;
 use crate::send::ColdReader;
 use crate::stages::Stages;
@@ -42,6 +42,9 @@ pub struct ServerOptions {
     pub connections_max: usize,
     /// Memory for requests in flight, of all shards together, in bytes.
     pub receive_bytes: u64,
+    /// Records in memory that responses on their way out may hold, of all shards together, in
+    /// bytes; beyond it answers become small.
+    pub send_bytes: u64,
     /// Threads that check large compressed batches.
     pub check_threads: usize,
 }
@@ -55,6 +58,7 @@ impl ServerOptions {
             auto_create_topics: true,
             connections_max: CONNECTIONS_MAX,
             receive_bytes: RECEIVE_BYTES,
+            send_bytes: SEND_BYTES,
             check_threads: 1,
         }
     }
@@ -184,7 +188,8 @@ impl Shared {
     }
 
     fn context(&self, core: Core) -> Context {
-        let receive_bytes = self.options.receive_bytes / u64::from(core.shards().max(1));
+        let shards = u64::from(core.shards().max(1));
+        let receive_bytes = self.options.receive_bytes / shards;
         Context {
             core,
             pool: Pool::new(),
@@ -192,6 +197,8 @@ impl Shared {
             scratch: RefCell::new(Scratch::default()),
             checkers: self.checkers.clone(),
             cold: self.cold.clone(),
+            held_bytes: Rc::default(),
+            held_bytes_max: self.options.send_bytes / shards,
             stages: RefCell::new(Stages::default()),
             auto_create_topics: self.options.auto_create_topics,
             connections: RefCell::new(Slab::new()),

@@ -16,8 +16,8 @@ mod wait;
 use super::RequestError;
 use crate::context::{Asked, Context, Incoming};
 use crate::in_flight::{Answer, Ended, answered};
-use crate::limits::FETCH_BYTES_MAX;
-use crate::reply::Reply;
+use crate::limits::{FETCH_BYTES_MAX, FETCH_BYTES_MIN};
+use crate::reply::{Held, Reply};
 use crate::route::{ByOwner, Leaders, Place, Refused, find_led, find_topic, own_key};
 
 const READ_COMMITTED: i8 = 1;
@@ -47,7 +47,7 @@ struct Bounds {
 
 /// Reads records: waits until there are enough of them, and sends them from where they are. There
 /// are no fetch sessions: every answer has session id 0, which clients take as "none".
-pub(super) async fn take_up(
+pub(super) fn take_up(
     context: &Rc<Context>,
     mut incoming: Incoming,
 ) -> Result<Answer, RequestError> {
@@ -69,9 +69,20 @@ pub(super) async fn take_up(
     let bounds = bounds(&request.head, &asked, are_refused);
     // A waiting fetch holds neither its frame nor memory of the budget.
     drop((request, incoming));
-    let waiting = wait::begin(context, by_owner, bounds, asked.stamps).await;
     let context = context.clone();
+    // Not before its turn: else a client that takes no response could have any number of them
+    // hold records in memory.
     Ok(Box::pin(async move {
+        let left = context
+            .held_bytes_max
+            .saturating_sub(context.held_bytes.get());
+        let max_bytes = bounds.max_bytes.min(left.max(FETCH_BYTES_MIN));
+        let bounds = Bounds {
+            max_bytes,
+            min_bytes: bounds.min_bytes.min(max_bytes),
+            ..bounds
+        };
+        let waiting = wait::begin(&context, by_owner, bounds, asked.stamps).await;
         let mut fetches = waiting.finish(&context).await?;
         let unread = open_segments(&context, &mut fetches).await;
         debug_assert!(
@@ -227,7 +238,14 @@ fn encode(
     }
     writer.finish(&leaders.endpoints);
     let stamps = last_stamps(asked.stamps, &fetches);
-    Reply::with_records(asked.api, stamps, out, records)
+    let in_memory = records.iter().map(|(_, extent)| match extent {
+        Extent::Memory(slice) => slice.len() as u64,
+        Extent::File { .. } => 0,
+    });
+    let held = Held::new(&context.held_bytes, in_memory.sum());
+    let mut reply = Reply::with_records(asked.api, stamps, out, records);
+    reply.held = Some(held);
+    reply
 }
 
 fn take_outcome(

@@ -54,7 +54,7 @@ pub(crate) async fn take_up(
 ) -> Result<Answer, RequestError> {
     match incoming.api {
         Api::Produce => produce::take_up(context, incoming).await,
-        Api::Fetch => fetch::take_up(context, incoming).await,
+        Api::Fetch => fetch::take_up(context, incoming),
         Api::ListOffsets => list_offsets::take_up(context, incoming).await,
         Api::OffsetForLeaderEpoch => offset_for_leader_epoch::take_up(context, incoming).await,
         Api::Metadata => metadata::take_up(context, incoming),
