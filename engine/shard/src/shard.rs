@@ -14,7 +14,7 @@ use crate::layout::ring_file;
 use crate::lifecycle::remove_folder;
 use crate::partition::Readiness;
 use crate::procedure::{Io, Procedures, Signal, done, join_all};
-use crate::recovery::{Recovered, RecoveryError, Source, recover};
+use crate::recovery::{Recovered, RecoveryError, Source, empty_log, recover};
 use crate::state::{CheckpointState, Journal, Pending, Phase, Shared, State};
 use crate::write_back::{WORKERS, write_back};
 use crate::zeroing::zero_ring;
@@ -200,6 +200,10 @@ async fn try_open(shared: &Shared, io: &Io) -> Result<u64, RecoveryError> {
     if planted::is(Bug::IncarnationReused) {
         shared.borrow_mut().config.incarnation = Incarnation(recovered.header.incarnation);
     }
+    let unknown = shared.borrow().folders_without_log(&recovered);
+    for folder in unknown {
+        empty_log(io, folder, now_ms).await?;
+    }
     let chain = recovered.chain;
     let replayed_bytes = recovered.replayed_bytes;
     shared.borrow_mut().take_recovered(io, recovered);
@@ -208,10 +212,9 @@ async fn try_open(shared: &Shared, io: &Io) -> Result<u64, RecoveryError> {
 }
 
 impl State {
-    fn take_recovered(&mut self, io: &Io, recovered: Recovered) {
-        let mut logs: BTreeMap<PartitionIncarnation, _> = recovered.partitions;
-        let owned: Vec<(TopicPartition, PartitionIncarnation, String)> = self
-            .image
+    /// The partitions that this shard owns, with the names of their folders.
+    fn owned_partitions(&self) -> Vec<(TopicPartition, PartitionIncarnation, String)> {
+        self.image
             .topics()
             .flat_map(|topic| {
                 let of = |partition: &sillon_controller::Partition| {
@@ -225,7 +228,22 @@ impl State {
                 topic.partitions().iter().map(of).collect::<Vec<_>>()
             })
             .filter(|(id, ..)| owner(*id, self.config.shards) == self.config.shard)
-            .collect();
+            .collect()
+    }
+
+    /// Folders of owned partitions of which the journal knows nothing.
+    fn folders_without_log(&self, recovered: &Recovered) -> Vec<String> {
+        let owned = self.owned_partitions().into_iter();
+        owned
+            .filter(|(_, incarnation, _)| !recovered.partitions.contains_key(incarnation))
+            .map(|(_, _, folder)| folder)
+            .filter(|folder| self.config.folders.contains(folder))
+            .collect()
+    }
+
+    fn take_recovered(&mut self, io: &Io, recovered: Recovered) {
+        let mut logs: BTreeMap<PartitionIncarnation, _> = recovered.partitions;
+        let owned = self.owned_partitions();
         for (id, incarnation, folder) in owned {
             match logs.remove(&incarnation) {
                 Some(found) => {
