@@ -3,7 +3,7 @@ use std::fmt::Write;
 
 use hdrhistogram::Histogram;
 use sillon_protocol::Api;
-use sillon_shard::{STAGES, Stamps};
+use sillon_shard::{STAGES, ShardId, Stage, Stamps};
 
 /// Shortest and longest time that is told apart, in ns: 100 ns to a minute, in steps of 1 %.
 const TIME_MIN_NS: u64 = 100;
@@ -35,6 +35,8 @@ struct OfApi {
     /// Time since the stage before, by stage.
     steps: [Option<Histogram<u64>>; STAGES],
     whole: Option<Histogram<u64>>,
+    /// Requests by the shard that owned their (last) partition: how many had to travel.
+    owners: BTreeMap<ShardId, u64>,
 }
 
 impl Stages {
@@ -51,10 +53,13 @@ impl Stages {
             before = before.max(*at);
         }
         record(&mut of_api.whole, before - first);
+        if stamps.at_ns[Stage::Owned as usize] != 0 {
+            *of_api.owners.entry(stamps.owner).or_default() += 1;
+        }
     }
 
-    /// One line per API: how many requests, and the median, 99th and 99.9th percentile of the
-    /// whole and of each stage, in us.
+    /// One line per API: how many requests, the median, 99th and 99.9th percentile of the whole
+    /// and of each stage, in us, and how many requests which shard owned.
     pub(crate) fn lines(&self) -> Vec<String> {
         let line = |(api, of_api): (&Api, &OfApi)| {
             let whole = of_api.whole.as_ref()?;
@@ -63,6 +68,9 @@ impl Stages {
                 if let Some(step) = step {
                     let _ = write!(line, ", {name} {}", figures(step));
                 }
+            }
+            for (owner, requests) in &of_api.owners {
+                let _ = write!(line, ", owner {} {requests}", owner.0);
             }
             Some(line)
         };
@@ -85,8 +93,6 @@ fn figures(histogram: &Histogram<u64>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use sillon_shard::Stage;
-
     use super::*;
 
     #[test]
@@ -104,5 +110,19 @@ mod tests {
         let expected = "Produce: 1 requests, whole 120/120/120 us, parsed 10/10/10 us, \
                         flushed 100/100/100 us, written 10/10/10 us";
         assert_eq!(lines[0], expected);
+    }
+
+    #[test]
+    fn requests_are_counted_by_the_shard_that_owned_their_partition() {
+        let mut stages = Stages::default();
+        for owner in [2, 0, 2] {
+            let mut stamps = Stamps::default();
+            stamps.mark(Stage::Received, 1_000);
+            stamps.mark(Stage::Owned, 1_000);
+            stamps.owner = ShardId(owner);
+            stages.record(Api::Fetch, &stamps);
+        }
+        let lines = stages.lines();
+        assert!(lines[0].ends_with(", owner 0 1, owner 2 2"), "{}", lines[0]);
     }
 }
