@@ -21,6 +21,7 @@ HELD_SECONDS = 2.0   # a flush takes less than a millisecond here
 BEFORE, HELD = 100, 100  # records per partition
 JOURNAL_BYTES = 8 << 20  # prepared before the start is over, so that the only syncs are rounds
 ROUNDS = "/ring-"        # what is in the path of a journal's file
+SMALL_BATCHES = {"message.max.bytes": "131072"}  # what so small a journal takes over 4 shards
 NO_FLUSH = {"flush.messages": "1000000"}
 CUTS = 8
 
@@ -249,7 +250,7 @@ def main():
         if options.only not in name:
             continue
         begin = time.monotonic()
-        broker = PoweredSillon(tempfile.mkdtemp(dir=folder), 2,
+        broker = PoweredSillon(tempfile.mkdtemp(dir=folder), 2, SMALL_BATCHES,
                                arguments=[f"--journal={JOURNAL_BYTES}"])
         try:
             note = case(broker)

@@ -133,7 +133,7 @@ def a_file_system_without_o_direct_is_refused(case):
 
 
 def a_file_system_in_memory_is_warned_of(case):
-    broker = case.broker(1, arguments=["--journal=8MiB"])
+    broker = case.broker(1, options={"message.max.bytes": "262144"}, arguments=["--journal=8MiB"])
     with Mounted("tmpfs", broker.data):
         # Before Linux 6.6 tmpfs had no O_DIRECT, and is refused like any such.
         try:
