@@ -1,0 +1,70 @@
+//! What must be true of the segment files right after a start, when nothing has been appended yet.
+
+use sillon_log::partition_folder;
+use sillon_record::{Batches, BatchesError, TopicPartition};
+
+use crate::disk::SimDisk;
+use crate::history::{Checked, History};
+
+/// The files of a partition hold its batches one behind the other, up to the end of its log, and
+/// nothing else but zeros.
+pub fn check_files(
+    disk: &SimDisk,
+    paths: &[String],
+    history: &History,
+    partition: TopicPartition,
+    log_end: i64,
+) -> Checked {
+    let known = &history.partitions[&partition];
+    let folder = format!("{}/", partition_folder(&known.topic, partition.partition));
+    let mut next: Option<i64> = None;
+    let logs = paths
+        .iter()
+        .filter_map(|path| path.strip_prefix(&folder))
+        .filter_map(|name| name.strip_suffix(".log"));
+    for name in logs {
+        let wrong =
+            |what: String| known.violation("wrong-file", format!("{folder}{name}.log: {what}"));
+        let base: i64 = name
+            .parse()
+            .map_err(|_| wrong("no segment has this name".to_owned()))?;
+        let content = disk
+            .contents(&format!("{folder}{name}.log"))
+            .expect("it was listed");
+        let mut end = base;
+        let mut batches = Batches::new(content).checking_crcs();
+        for batch in &mut batches {
+            match batch {
+                Ok(batch) => {
+                    let at = batch.header.base_offset().0;
+                    if at != end {
+                        return Err(wrong(format!("offset {at} follows {end}")));
+                    }
+                    end = batch.header.last_offset().0 + 1;
+                }
+                Err(BatchesError::Zeros { .. }) => break,
+                Err(error) => {
+                    return Err(wrong(format!(
+                        "behind offset {end} (log end {log_end}): {error}"
+                    )));
+                }
+            }
+        }
+        if end > base {
+            if next.is_some_and(|next| next != base) {
+                return Err(wrong(format!("it follows offset {next:?}")));
+            }
+            next = Some(end);
+            if end > log_end {
+                return Err(wrong(format!("it ends at {end}, the log at {log_end}")));
+            }
+        }
+    }
+    if next.is_some_and(|next| next != log_end) || (next.is_none() && log_end > known.log_start) {
+        return Err(known.violation(
+            "wrong-file",
+            format!("{folder}: the files end at {next:?}, the log at {log_end}"),
+        ));
+    }
+    Ok(())
+}
