@@ -10,6 +10,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use futures_lite::future::block_on;
 use sillon_bench::memory_disk::MemoryDisk;
 use sillon_bench::node::{Node, Size};
+use sillon_bench::report::Samples;
 use sillon_bench::workload::{Connection, TOPIC, batch, fetch_frame, produce_frame};
 use sillon_record::Compression;
 
@@ -43,7 +44,13 @@ impl Bench {
 
     /// Reads the newest `batches` batches again and again. `is_decoded`: the request's decoding
     /// counts as well.
-    fn run(&mut self, batches: usize, is_decoded: bool, iterations: u64) -> Duration {
+    fn run(
+        &mut self,
+        batches: usize,
+        is_decoded: bool,
+        iterations: u64,
+        samples: &mut Samples,
+    ) -> Duration {
         let offset = (BATCHES - batches) * RECORDS;
         let frame = fetch_frame(0, offset as i64, 50 << 20);
         let mut total = Duration::ZERO;
@@ -51,7 +58,9 @@ impl Bench {
             let now_ns = self.node.now_ns();
             let started = Instant::now();
             let image = self.node.image();
-            let request = self.connection.decode_fetch(black_box(&frame), &image, now_ns);
+            let request = self
+                .connection
+                .decode_fetch(black_box(&frame), &image, now_ns);
             drop(image);
             let decoded = Instant::now();
             self.node.request(iteration, request);
@@ -60,7 +69,9 @@ impl Bench {
             let bytes = self.connection.answer_fetch(answer);
             let ended = Instant::now();
             assert!(bytes as usize > (batches - 1) * BATCH_BYTES);
-            total += ended - if is_decoded { started } else { decoded };
+            let time = ended - if is_decoded { started } else { decoded };
+            samples.push(time);
+            total += time;
         }
         total
     }
@@ -69,14 +80,21 @@ impl Bench {
 fn fetch(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("fetch from the tail");
     let mut bench = Bench::new();
+    let mut all = Vec::new();
     for batches in [1, 64] {
-        for (name, is_decoded) in [("plan and encode", false), ("with decoding", true)] {
-            group.bench_function(format!("{batches} batches of 16 KiB: {name}"), |bencher| {
-                bencher.iter_custom(|iterations| bench.run(batches, is_decoded, iterations));
+        for (what, is_decoded) in [("plan and encode", false), ("with decoding", true)] {
+            let name = format!("{batches} batches of 16 KiB: {what}");
+            let mut samples = Samples::new(&name);
+            group.bench_function(name, |bencher| {
+                bencher.iter_custom(|iterations| {
+                    bench.run(batches, is_decoded, iterations, &mut samples)
+                });
             });
+            all.push(samples);
         }
     }
     group.finish();
+    all.into_iter().for_each(Samples::print);
 }
 
 criterion_group!(benches, fetch);

@@ -12,6 +12,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use futures_lite::future::block_on;
 use sillon_bench::memory_disk::MemoryDisk;
 use sillon_bench::node::{Node, Size};
+use sillon_bench::report::Samples;
 use sillon_bench::workload::{Connection, TOPIC, batch, produce_frame};
 use sillon_buffer::Slice;
 use sillon_record::Compression;
@@ -51,7 +52,7 @@ impl Bench {
         }
     }
 
-    fn run(&mut self, part: Part, iterations: u64) -> Duration {
+    fn run(&mut self, part: Part, iterations: u64, samples: &mut Samples) -> Duration {
         let mut total = Duration::ZERO;
         for iteration in 0..iterations {
             let frame = &self.frames[iteration as usize % FRAMES];
@@ -74,13 +75,15 @@ impl Bench {
             let (_, answer) = self.node.replies.pop_front().expect("there is one");
             self.connection.answer_produce(answer);
             block_on(self.node.idle());
-            total += match part {
+            let time = match part {
                 Part::Whole => appended - started,
                 Part::Decode => decoded - started,
                 Part::Check => checked - decoded,
                 Part::Append => appended - checked,
                 Part::Completion => completion,
             };
+            samples.push(time);
+            total += time;
         }
         total
     }
@@ -89,33 +92,28 @@ impl Bench {
 fn produce(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("produce 16 KiB");
     group.throughput(Throughput::Bytes(BATCH_BYTES as u64));
-    let parts = [
-        ("whole", Part::Whole),
-        ("decode", Part::Decode),
-        ("check", Part::Check),
-        ("append", Part::Append),
-        ("completion", Part::Completion),
+    let mut cases = vec![
+        (16, Compression::None, "decode", Part::Decode),
+        (16, Compression::None, "check", Part::Check),
+        (16, Compression::None, "append", Part::Append),
+        (16, Compression::None, "completion", Part::Completion),
+        (1, Compression::None, "whole", Part::Whole),
+        (160, Compression::None, "whole", Part::Whole),
     ];
-    for (name, part) in parts {
-        let mut bench = Bench::new(16, Compression::None);
-        group.bench_function(format!("none, 16 records: {name}"), |bencher| {
-            bencher.iter_custom(|iterations| bench.run(part, iterations));
-        });
-    }
-    for records in [1, 160] {
-        let mut bench = Bench::new(records, Compression::None);
-        group.bench_function(format!("none, {records} records: whole"), |bencher| {
-            bencher.iter_custom(|iterations| bench.run(Part::Whole, iterations));
-        });
-    }
-    for compression in Compression::ALL.into_iter().skip(1) {
-        let mut bench = Bench::new(16, compression);
-        let name = format!("{}, 16 records: whole", compression.name());
+    let codecs = Compression::ALL.into_iter();
+    cases.extend(codecs.map(|compression| (16, compression, "whole", Part::Whole)));
+    let mut all = Vec::new();
+    for (records, compression, what, part) in cases {
+        let name = format!("{}, {records} records: {what}", compression.name());
+        let mut samples = Samples::new(&name);
+        let mut bench = Bench::new(records, compression);
         group.bench_function(name, |bencher| {
-            bencher.iter_custom(|iterations| bench.run(Part::Whole, iterations));
+            bencher.iter_custom(|iterations| bench.run(part, iterations, &mut samples));
         });
+        all.push(samples);
     }
     group.finish();
+    all.into_iter().for_each(Samples::print);
 }
 
 criterion_group!(benches, produce);

@@ -8,7 +8,12 @@ use serde_json::{Value, json};
 /// Processor, kernel, and the file system and device under `folder`, as JSON.
 pub fn describe(folder: &Path) -> Value {
     let processor = field("/proc/cpuinfo", "model name").unwrap_or_else(unknown);
-    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    // Not those that this thread may run on: it is pinned.
+    let cores = read("/proc/cpuinfo").unwrap_or_default();
+    let cores = cores
+        .lines()
+        .filter(|line| line.starts_with("processor"))
+        .count();
     let (file_system, device) = mount(folder);
     json!({
         "cpu": processor,
@@ -46,7 +51,9 @@ fn mount(folder: &Path) -> (String, String) {
         .filter_map(|line| {
             let mut words = line.split(' ');
             let (device, point, kind) = (words.next()?, words.next()?, words.next()?);
-            folder.starts_with(point).then_some((point.len(), kind, device))
+            folder
+                .starts_with(point)
+                .then_some((point.len(), kind, device))
         })
         .max_by_key(|(length, ..)| *length);
     found.map_or_else(

@@ -135,7 +135,8 @@ impl<D: Disk> Node<D> {
 
     /// Gives the shard an event. What it wants is done by [`Self::perform`].
     pub fn handle(&mut self, event: Event) {
-        self.shard.handle(now(self.started), event, &mut self.actions);
+        self.shard
+            .handle(now(self.started), event, &mut self.actions);
     }
 
     /// The shard's metadata.
@@ -230,7 +231,11 @@ impl<D: Disk> Node<D> {
         let mut quiet_ticks = 0;
         while quiet_ticks < 8 {
             self.tick();
-            quiet_ticks = if self.in_flight == 0 { quiet_ticks + 1 } else { 0 };
+            quiet_ticks = if self.in_flight == 0 {
+                quiet_ticks + 1
+            } else {
+                0
+            };
             self.idle().await;
         }
     }

@@ -37,6 +37,52 @@ pub fn median(values: &[f64]) -> f64 {
     (sorted[low] + sorted[high]) / 2.0
 }
 
+/// Times of single iterations. Beside other load their mean says little: one slice of a few ms
+/// that another process takes outweighs hundreds of iterations of some us.
+pub struct Samples {
+    name: String,
+    ns: Vec<f64>,
+}
+
+/// Iterations that are kept at most: 8 MiB.
+const SAMPLES_MAX: usize = 1 << 20;
+
+impl Samples {
+    /// None yet, and room for all.
+    pub fn new(name: impl Into<String>) -> Samples {
+        Samples {
+            name: name.into(),
+            ns: Vec::with_capacity(SAMPLES_MAX),
+        }
+    }
+
+    /// Adds one iteration.
+    pub fn push(&mut self, time: std::time::Duration) {
+        if self.ns.len() < SAMPLES_MAX {
+            self.ns.push(time.as_nanos() as f64);
+        }
+    }
+
+    /// Prints a line: the median, the mean of all but the slowest hundredth (which has what every
+    /// 16th or 64th iteration pays for, such as fresh memory, and hardly any foreign time), and
+    /// the 99th percentile.
+    pub fn print(mut self) {
+        if self.ns.is_empty() {
+            return;
+        }
+        self.ns.sort_by(f64::total_cmp);
+        let most = &self.ns[..(self.ns.len() * 99).div_ceil(100)];
+        let mean = most.iter().sum::<f64>() / most.len() as f64;
+        println!(
+            "{:44}  p50 {:>7.2} us  mean below p99 {:>7.2} us  p99 {:>7.2} us",
+            self.name,
+            percentile(&self.ns, 0.5) / 1e3,
+            mean / 1e3,
+            percentile(&self.ns, 0.99) / 1e3
+        );
+    }
+}
+
 /// Figures of one scenario: rows of named values, each measured once per repetition.
 pub struct Report {
     scenario: &'static str,
@@ -126,13 +172,20 @@ impl Report {
     fn print_table(&self, machine: &Value) {
         println!("{}", self.scenario);
         for (name, value) in machine.as_object().into_iter().flatten() {
-            let text = value.as_str().map_or_else(|| value.to_string(), str::to_string);
+            let text = value
+                .as_str()
+                .map_or_else(|| value.to_string(), str::to_string);
             println!("  {name}: {text}");
         }
         for note in &self.notes {
             println!("  {note}");
         }
-        let width = self.rows.iter().map(|row| row.name.len()).max().unwrap_or(0);
+        let width = self
+            .rows
+            .iter()
+            .map(|row| row.name.len())
+            .max()
+            .unwrap_or(0);
         print!("\n{:width$}", "median (lowest - highest)");
         for column in &self.columns {
             print!("  {column:>26}");
@@ -148,7 +201,11 @@ impl Report {
         }
         println!();
         for goal in &self.goals {
-            let verdict = if median(&goal.values) <= goal.at_most { "met" } else { "MISSED" };
+            let verdict = if median(&goal.values) <= goal.at_most {
+                "met"
+            } else {
+                "MISSED"
+            };
             let (name, spread, at_most) = (&goal.name, spread(&goal.values), goal.at_most);
             println!("{name}: {spread}, goal <= {at_most}: {verdict}");
         }

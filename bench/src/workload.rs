@@ -116,7 +116,9 @@ impl Connection {
     /// Decodes a Produce request.
     pub fn decode_produce(&mut self, frame: &Slice) {
         let header = RequestHeader::decode(frame, false).expect("a good header");
-        let decoded = self.produce.decode(frame, header.version, header.body, false);
+        let decoded = self
+            .produce
+            .decode(frame, header.version, header.body, false);
         decoded.expect("a good request");
     }
 

@@ -53,7 +53,9 @@ struct Options {
 
 fn main() -> std::io::Result<()> {
     let options = Options::parse();
-    let folder = options.dir.join(format!("sillon-bench-{}", std::process::id()));
+    let folder = options
+        .dir
+        .join(format!("sillon-bench-{}", std::process::id()));
     std::fs::create_dir_all(&folder)?;
     let report = executor::run(options.core, measure(&options, &folder));
     std::fs::remove_dir_all(&folder)?;
@@ -80,7 +82,11 @@ async fn measure(options: &Options, folder: &Path) -> std::io::Result<Report> {
     let mut node = Node::start(disk.map_err(std::io::Error::other)?, Size::default()).await;
     node.create_topic(TOPIC, 1).await;
     let mut raw = RawFile::create(&folder.join("raw"), FILE_BYTES, round_bytes)?;
-    drop(RawFile::create(&folder.join("dma"), FILE_BYTES, round_bytes)?);
+    drop(RawFile::create(
+        &folder.join("dma"),
+        FILE_BYTES,
+        round_bytes,
+    )?);
     let mut dma = Dma::open(&folder.join("dma")).await?;
     let mut connection = Connection::default();
 

@@ -46,7 +46,9 @@ struct Options {
 
 fn main() -> std::io::Result<()> {
     let options = Options::parse();
-    let folder = options.dir.join(format!("sillon-bench-{}", std::process::id()));
+    let folder = options
+        .dir
+        .join(format!("sillon-bench-{}", std::process::id()));
     std::fs::create_dir_all(&folder)?;
     let report = executor::run(options.core, measure(&options, &folder));
     std::fs::remove_dir_all(&folder)?;
@@ -61,11 +63,17 @@ async fn measure(options: &Options, folder: &Path) -> std::io::Result<Report> {
     let (count, alone) = (options.partitions, options.partitions);
     node.create_topic(TOPIC, count + 1).await;
     let small = batch(1, options.batch_bytes, Compression::None);
-    let large = batch(count as usize, small.len() * count as usize, Compression::None);
+    let large = batch(
+        count as usize,
+        small.len() * count as usize,
+        Compression::None,
+    );
     let kinds: [(&str, Vec<Slice>); 3] = [
         (
             "each partition a batch",
-            (0..count).map(|index| produce_frame(index, &small)).collect(),
+            (0..count)
+                .map(|index| produce_frame(index, &small))
+                .collect(),
         ),
         (
             "one partition, as many batches",

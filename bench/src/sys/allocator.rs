@@ -17,6 +17,9 @@ pub struct Count {
     pub bytes: u64,
 }
 
+/// Folders of the broker's sources.
+const OURS: [&str; 2] = ["engine/", "net/protocol/"];
+
 /// Backtraces that are kept at most: they take some KiB each.
 const TRACES_MAX: usize = 20_000;
 
@@ -66,14 +69,24 @@ pub fn trace(work: impl FnOnce()) -> Vec<(String, u64)> {
 
 /// The innermost frame of a printed backtrace that is the broker's: function, file and line.
 fn place(trace: &str) -> String {
-    let mut lines = trace.lines();
+    let mut lines = trace.lines().peekable();
     while let Some(line) = lines.next() {
-        let name = line.split_once(": ").map_or("", |(_, name)| name);
-        let is_ours = name.contains("sillon_") && !name.contains("sillon_bench");
+        let Some((_, name)) = line.split_once(": ") else {
+            continue;
+        };
+        if !lines
+            .peek()
+            .is_some_and(|next| next.trim_start().starts_with("at "))
+        {
+            continue;
+        }
+        // The place of a frame stands on the line below its name. The standard library's frames
+        // may have the broker's types in their names, so only the place tells.
+        let at = lines.next().unwrap_or_default().trim();
+        let is_ours = OURS.iter().any(|folder| at.contains(folder));
         if is_ours {
-            let at = lines.next().unwrap_or_default().trim();
-            let file = at.rsplit_once("/src/").map_or(at, |(_, file)| file);
-            return format!("{name} ({file})");
+            let file = at.split_once("engine/").or(at.split_once("net/"));
+            return format!("{name} ({})", file.map_or(at, |(_, file)| file));
         }
     }
     "outside the broker".to_string()
