@@ -208,7 +208,7 @@ async fn in_segment(
 ) -> Result<Option<FoundOffset>, ColdError> {
     restore_tail(shared, io, key, incarnation).await?;
     load_index(shared, io, key, incarnation, segment_base).await?;
-    let (from, limit) = {
+    let from = {
         let state = shared.borrow();
         if !state.is_same(key, incarnation) {
             return Err(ColdError::Gone);
@@ -216,12 +216,29 @@ async fn in_segment(
         let log = &state.partitions[key].log;
         let segment = log.segment(segment_base).ok_or(ColdError::Gone)?;
         let index = segment.index.as_ref();
-        let from = index.map_or(0, |index| index.position_for_time(timestamp_ms));
-        (u64::from(from), log.file_limit(segment_base))
+        index.map_or(0, |index| index.position_for_time(timestamp_ms))
     };
-    let mut behind = from;
-    while behind < limit {
+    let mut behind = u64::from(from);
+    loop {
+        let limit = {
+            let state = shared.borrow();
+            if !state.is_same(key, incarnation) {
+                return Err(ColdError::Gone);
+            }
+            // Looked at anew each time: meanwhile batches move from the tail to the file.
+            let limit = state.partitions[key].log.file_limit(segment_base);
+            if behind >= limit {
+                return Ok(in_tail(&state, key, segment_base, timestamp_ms));
+            }
+            limit
+        };
         let mut candidate = None;
+        let visit = |batch: Passed| {
+            if batch.max_timestamp_ms >= timestamp_ms {
+                candidate = Some(batch);
+            }
+            candidate.is_none()
+        };
         walk(
             shared,
             io,
@@ -230,16 +247,12 @@ async fn in_segment(
             segment_base,
             behind,
             limit,
-            |batch| {
-                if batch.max_timestamp_ms >= timestamp_ms {
-                    candidate = Some(batch);
-                }
-                candidate.is_none()
-            },
+            visit,
         )
         .await?;
         let Some(batch) = candidate else {
-            break;
+            behind = limit;
+            continue;
         };
         let position = batch.position;
         let size = batch.size;
@@ -254,21 +267,24 @@ async fn in_segment(
         }
         behind = position + size;
     }
-    let state = shared.borrow();
-    if !state.is_same(key, incarnation) {
-        return Err(ColdError::Gone);
-    }
+}
+
+/// The first record at or after a time among those of a segment that are in memory.
+fn in_tail(
+    state: &State,
+    key: usize,
+    segment_base: Offset,
+    timestamp_ms: i64,
+) -> Option<FoundOffset> {
     let log = &state.partitions[key].log;
     let end = state.readable_end(key);
-    let batches = log.tail().filter(|batch| {
+    let start = log.log_start();
+    let mut batches = log.tail().filter(|batch| {
         batch.segment_base == segment_base
             && batch.last_offset < end
             && batch.max_timestamp_ms >= timestamp_ms
     });
-    let start = log.log_start();
-    Ok(batches
-        .filter_map(|batch| in_batch(&batch.bytes, timestamp_ms, start))
-        .next())
+    batches.find_map(|batch| in_batch(&batch.bytes, timestamp_ms, start))
 }
 
 /// The first record of a stored batch at or after a time and an offset.
