@@ -12,7 +12,7 @@ from harness import kill9, wire
 from harness.behaviour import eventually
 from harness.broker import PARTITIONS, TARGET
 from harness.clients.confluent import create_topic
-from harness.load import Reader, payload, read_log
+from harness.load import BATCH_BYTES_MAX, Reader, payload, read_log
 from harness.power import PoweredSillon
 from harness.verdicts import CHECKS, History, judge
 
@@ -34,7 +34,8 @@ class Sends:
         self.acknowledged = {}  # (partition, offset) -> value
         self.errors = []
         self.producer = Producer({"bootstrap.servers": address, "acks": acks, "linger.ms": 2,
-                                  "enable.idempotence": acks == "all", "log_level": 0})
+                                  "enable.idempotence": acks == "all", "log_level": 0,
+                                  "batch.size": BATCH_BYTES_MAX})
 
     def send(self, per_partition):
         for _ in range(per_partition * PARTITIONS):

@@ -8,6 +8,7 @@ import sys
 import tempfile
 import threading
 import time
+import traceback
 from collections import deque
 from pathlib import Path
 
@@ -382,7 +383,7 @@ def main():
                 print(f"FAIL {name} {time.monotonic() - begin:.1f} s: {type(error).__name__}: {error}",
                       flush=True)
                 if not isinstance(error, AssertionError):
-                    raise
+                    traceback.print_exc(file=sys.stdout)
             else:
                 passed += 1
                 print(f"ok   {name} {time.monotonic() - begin:.1f} s {note}", flush=True)
