@@ -1,5 +1,4 @@
 use std::collections::{BTreeMap, VecDeque};
-use std::mem;
 use std::sync::Arc;
 
 use sillon_buffer::planted::{self, Bug};
@@ -268,7 +267,7 @@ impl Controller {
         if let Some(reason) = error {
             let place = self.image.partition_of(incarnation);
             opening.results[topic] = Err(CreateTopicError::Storage {
-                name: mem::take(&mut opening.names[topic]),
+                name: opening.names[topic].clone(),
                 partition: place.map_or(-1, |place| place.partition),
                 reason,
             });

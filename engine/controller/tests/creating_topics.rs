@@ -45,14 +45,14 @@ fn a_partition_that_cannot_be_opened_is_a_storage_error() {
     let partitions = house.incarnations("furrow");
     house.ready(partitions[0], None);
     house.ready(partitions[1], Some("no space left"));
-    house.ready(partitions[2], None);
+    house.ready(partitions[2], Some("still no space left"));
     let Some(ControlReply::CreateTopics(results)) = house.answer(ticket) else {
         panic!("no answer");
     };
     let expected = CreateTopicError::Storage {
         name: "furrow".to_owned(),
-        partition: 1,
-        reason: "no space left".to_owned(),
+        partition: 2,
+        reason: "still no space left".to_owned(),
     };
     assert_eq!(results, [Err(expected)]);
 }
