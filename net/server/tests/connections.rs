@@ -2,8 +2,12 @@
 
 mod house;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
 use bytes::BytesMut;
-use house::{Node, batch, partition, values};
+use house::{Client, Node, PATIENCE, batch, partition, values};
 use sillon_protocol::fetch::FetchHead;
 use sillon_protocol::message::{
     ApiVersionsRequest, ApiVersionsResponse, CreateTopicsRequest, CreateTopicsResponse,
@@ -13,6 +17,22 @@ use sillon_protocol::message::{
     encode_request, list_offsets_request, metadata_request, offset_for_leader_epoch_request,
 };
 use sillon_protocol::{Api, TopicKey};
+use sillon_runtime::{Clock, SystemClock};
+use sillon_shard::Now;
+
+/// The system's time and what the test adds to it.
+struct Ahead {
+    clock: SystemClock,
+    ahead_ms: AtomicU64,
+}
+
+impl Clock for Ahead {
+    fn now(&self) -> Now {
+        let mut now = self.clock.now();
+        now.mono_ns += self.ahead_ms.load(Ordering::Relaxed) * 1_000_000;
+        now
+    }
+}
 
 #[test]
 fn responses_leave_in_the_order_of_the_requests() {
@@ -120,6 +140,40 @@ fn a_request_that_arrives_byte_by_byte_is_a_request() {
         client.send_bytes(std::slice::from_ref(byte));
     }
     assert_eq!(&client.frame()[..4], &[0, 0, 0, 5]);
+}
+
+#[test]
+fn a_client_that_stops_within_a_frame_is_given_up_sooner_than_an_idle_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Arc::new(Ahead {
+        clock: SystemClock::new(),
+        ahead_ms: AtomicU64::new(0),
+    });
+    let node = Node::start_at(folder.path(), clock.clone(), |_| {});
+    let (mut stuck, mut idle) = (node.client(), node.client());
+    idle.create("furrow");
+    stuck.await_topic("furrow");
+    stuck.send_bytes(&[0, 0, 0, 100, 0, 3]);
+    // The broker may see these bytes at any time, and counts from then on.
+    let later = |client: &mut Client, by_ms| {
+        clock.ahead_ms.fetch_add(by_ms, Ordering::Relaxed);
+        client.is_closed_within(Duration::from_millis(200))
+    };
+    let started = Instant::now();
+    while !later(&mut stuck, 31_000) {
+        assert!(
+            started.elapsed() < PATIENCE,
+            "the stuck client is not given up"
+        );
+        idle.await_topic("furrow");
+    }
+    idle.await_topic("furrow");
+    while !later(&mut idle, 601_000) {
+        assert!(
+            started.elapsed() < 2 * PATIENCE,
+            "the idle client is not given up"
+        );
+    }
 }
 
 #[test]

@@ -81,6 +81,48 @@ fn large_answers_arrive_whole_from_memory_and_from_files() {
 }
 
 #[test]
+fn a_client_that_reads_late_gets_everything() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = Node::start(folder.path());
+    let mut client = node.client();
+    client.create("furrow");
+    let value = "0123456789".repeat(45_000);
+    assert_eq!(client.produce("furrow", &[(0, batch(&[&value]))]), [(0, 0)]);
+    // 45 MB, more than all buffers of a socket.
+    let late = |node: &Node| {
+        let (mut late, mut bystander) = (node.client(), node.client());
+        late.await_topic("furrow");
+        let key = TopicKey::Name("furrow");
+        let head = FetchHead::default();
+        let sent: Vec<_> = (0..100)
+            .map(|_| late.send_fetch(12, head, key, &[partition(0, 0)]))
+            .collect();
+        assert!(all_values(&mut bystander, "furrow") == [value.as_str()]);
+        for sent in sent {
+            let response = late.receive_fetch(sent);
+            assert!(values(&response.partitions[0].records) == [value.as_str()]);
+        }
+    };
+    late(&node);
+    node.stop();
+    late(&Node::start(folder.path()));
+}
+
+#[test]
+fn a_waiting_fetch_does_not_hold_up_the_stop() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = Node::start(folder.path());
+    let mut client = node.client();
+    client.create("furrow");
+    let partitions: Vec<_> = (0..4).map(|index| partition(index, 0)).collect();
+    client.send_fetch(12, waiting(1), TopicKey::Name("furrow"), &partitions);
+    let started = Instant::now();
+    node.stop();
+    assert!(started.elapsed() < PATIENCE);
+    assert!(client.is_closed());
+}
+
+#[test]
 fn a_fetch_over_several_shards_waits_for_a_record_in_any_of_them() {
     let folder = tempfile::tempdir().unwrap();
     let node = Node::start(folder.path());

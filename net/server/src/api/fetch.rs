@@ -2,6 +2,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::BytesMut;
+use futures_lite::future;
 use sillon_buffer::Slice;
 use sillon_protocol::fetch::{
     DivergingEpoch, FetchHead, FetchPartition, FetchRequest, FetchResponseHead,
@@ -83,7 +84,11 @@ pub(super) fn take_up(
             ..bounds
         };
         let waiting = wait::begin(&context, by_owner, bounds, asked.stamps).await;
-        let mut fetches = waiting.finish(&context).await?;
+        let stopping = async {
+            context.core.stopping().await;
+            Err(Ended::Stopping)
+        };
+        let mut fetches = future::or(waiting.finish(&context), stopping).await?;
         let unread = open_segments(&context, &mut fetches).await;
         debug_assert!(
             fetches

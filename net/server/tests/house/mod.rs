@@ -1,10 +1,10 @@
 //! A node in this process, and a client that says exactly what a test wants.
 #![allow(dead_code, reason = "every test file uses a part of it")]
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,7 @@ use sillon_protocol::message::{self, KafkaRequest, KafkaResponse, StrBytes};
 use sillon_protocol::produce::{ProduceHead, ProduceRequestWriter, ProduceResponse};
 use sillon_protocol::{Api, TopicKey, frame};
 use sillon_record::{BatchBuilder, Batches, Compression, Records, Scratch};
-use sillon_runtime::{Core, NodeError, NodeOptions, ServiceFuture, StopHandle};
+use sillon_runtime::{Clock, Core, NodeError, NodeOptions, ServiceFuture, StopHandle, SystemClock};
 use sillon_server::{Server, ServerOptions};
 
 /// Longer than anything takes that works.
@@ -34,6 +34,14 @@ impl Node {
     }
 
     pub fn start_with(folder: &Path, change: impl FnOnce(&mut ServerOptions)) -> Node {
+        Node::start_at(folder, Arc::new(SystemClock::new()), change)
+    }
+
+    pub fn start_at(
+        folder: &Path,
+        clock: Arc<dyn Clock>,
+        change: impl FnOnce(&mut ServerOptions),
+    ) -> Node {
         let listen = SocketAddr::from(([127, 0, 0, 1], 0));
         let mut options = ServerOptions::new(listen, folder);
         change(&mut options);
@@ -45,6 +53,7 @@ impl Node {
         node.journal_bytes = Some(16 << 20);
         node.port = address.port();
         node.catches_signals = false;
+        node.clock = clock;
         node.controller.default_partitions = 4;
         let stop = node.stop.clone();
         let (ready, is_ready) = mpsc::channel();
@@ -113,9 +122,19 @@ impl Client {
         self.stream.write_all(bytes).unwrap();
     }
 
-    /// Whether the broker has ended the connection.
+    /// Waits until the broker ends the connection; false when it does not, or sends something.
     pub fn is_closed(&mut self) -> bool {
-        matches!(self.stream.read(&mut [0]), Ok(0) | Err(_))
+        self.is_closed_within(PATIENCE)
+    }
+
+    pub fn is_closed_within(&mut self, patience: Duration) -> bool {
+        self.stream.set_read_timeout(Some(patience)).unwrap();
+        let read = self.stream.read(&mut [0]);
+        self.stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        match read {
+            Ok(count) => count == 0,
+            Err(error) => !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut),
+        }
     }
 
     /// The next frame, without its length.
@@ -267,7 +286,8 @@ impl Client {
         request.topics = vec![topic];
         request.timeout_ms = 30_000;
         let response: message::CreateTopicsResponse = self.ask(Api::CreateTopics, 7, &request);
-        assert_eq!(response.topics[0].error_code, 0);
+        let created = &response.topics[0];
+        assert_eq!(created.error_code, 0, "{:?}", created.error_message);
     }
 }
 
