@@ -554,7 +554,7 @@ impl Start {
 }
 
 /// The topic that a partition's folder says it belongs to.
-async fn topic_of(io: &Io, folder: &str) -> Result<Option<TopicId>, DiskError> {
+pub(crate) async fn topic_of(io: &Io, folder: &str) -> Result<Option<TopicId>, DiskError> {
     let content = read_file(io, &format!("{folder}/{PARTITION_METADATA_FILE}")).await?;
     let text = content.map(|content| String::from_utf8_lossy(&content).into_owned());
     Ok(text.and_then(|text| decode_partition_metadata(&text).ok()))

@@ -14,6 +14,7 @@ use sillon_log::{
 use sillon_record::{LeaderEpoch, Offset, PartitionIncarnation, TopicId, TopicPartition};
 use sillon_replication::Replicas;
 
+use crate::boot::topic_of;
 use crate::checkpoint::write_file;
 use crate::cold::read_file;
 use crate::layout::creating_folder;
@@ -286,7 +287,8 @@ async fn make_folder(
 async fn delete(shared: Shared, io: Io, key: usize, incarnation: PartitionIncarnation) {
     let result = rename_folder(&shared, &io, key, incarnation).await;
     match result {
-        Ok(folder) => remove_folder(shared, io, folder).await,
+        Ok(Some(folder)) => remove_folder(shared, io, folder).await,
+        Ok(None) => {}
         Err(error) => {
             let mut state = shared.borrow_mut();
             state.log(
@@ -297,13 +299,14 @@ async fn delete(shared: Shared, io: Io, key: usize, incarnation: PartitionIncarn
     }
 }
 
-/// Takes a deleted partition's folder out of the way. Returns its new name.
+/// Takes a deleted partition's folder out of the way. Returns its new name; none when there was no
+/// folder of it.
 async fn rename_folder(
     shared: &Shared,
     io: &Io,
     key: usize,
     incarnation: PartitionIncarnation,
-) -> Result<String, DiskError> {
+) -> Result<Option<String>, DiskError> {
     let rests = |state: &State| {
         let partition = &state.partitions[key];
         let is_busy = partition.is_writing_back
@@ -346,6 +349,10 @@ async fn rename_folder(
     for file in open.chain(reading) {
         done(io.call(DiskOp::Close { file }).await)?;
     }
+    // Its creation may have failed, and then the folder of that name is a successor's.
+    if topic_of(io, &partition.folder).await? != Some(partition.id.topic) {
+        return Ok(None);
+    }
     let unique = u128::from(incarnation.0);
     let name = &partition.topic_name;
     let deleted = deleted_partition_folder(name, partition.id.partition, unique);
@@ -361,7 +368,7 @@ async fn rename_folder(
         all.all(|reader| std::sync::Arc::strong_count(reader) == 1)
     };
     wait_until(shared, io, is_read).await?;
-    Ok(deleted)
+    Ok(Some(deleted))
 }
 
 /// Waits until `is_true`, looked at whenever something changes and at every tick.
