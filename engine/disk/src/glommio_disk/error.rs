@@ -29,15 +29,35 @@ pub(super) fn glommio(
     operation: &'static str,
     source: &GlommioError<()>,
 ) -> DiskError {
-    match source.raw_os_error() {
-        Some(number) => system(path, operation, &io::Error::from_raw_os_error(number)),
-        None => failed(path, operation, &source.to_string()),
+    match (source.raw_os_error(), source) {
+        (Some(number), _) => system(path, operation, &io::Error::from_raw_os_error(number)),
+        // An error about an error: only its kind has come through. (A file that is renamed while
+        // it is opened ends so.)
+        (
+            None,
+            GlommioError::IoError(inner) | GlommioError::EnhancedIoError { source: inner, .. },
+        ) => system(
+            path,
+            operation,
+            &io::Error::new(inner.kind(), source.to_string()),
+        ),
+        (None, _) => failed(path, operation, &source.to_string()),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_that_vanishes_while_it_is_opened_is_not_found() {
+        let path = FilePath::from("a-0/partition.metadata");
+        let number = io::Error::from_raw_os_error(2);
+        let nested = io::Error::new(number.kind(), "getting file metadata path");
+        let error = GlommioError::IoError(nested);
+        let said = glommio(&path, "open", &error);
+        assert_eq!(said, DiskError::NotFound(path));
+    }
 
     #[test]
     fn a_full_disk_a_full_quota_and_a_missing_file_are_told_apart_from_the_rest() {
