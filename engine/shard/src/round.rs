@@ -130,7 +130,7 @@ impl State {
             if must_flush {
                 if planted::is(Bug::AckBeforeFlush) {
                     let entries = std::mem::take(&mut in_flight.entries);
-                    self.promise(io, sequence, &entries);
+                    self.promise(io, &entries);
                 }
                 self.start_syncs();
                 return;
@@ -157,16 +157,14 @@ impl State {
                 }
             }
         }
-        self.promise(io, done.sequence, &done.entries);
+        self.promise(io, &done.entries);
         done.entries.clear();
         self.journal().spare = done.entries;
         self.wake_background(io);
     }
 
-    /// The rounds through `sequence` count at their level: high watermarks move.
-    fn promise(&mut self, io: &Io, sequence: u64, entries: &[RoundEntry]) {
-        let journal = self.journal();
-        journal.promised = sequence;
+    /// These appends count at their level: high watermarks move.
+    fn promise(&mut self, io: &Io, entries: &[RoundEntry]) {
         let broker = self.config.broker;
         for entry in entries {
             if !self.is_same(entry.partition, entry.incarnation) {

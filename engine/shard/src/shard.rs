@@ -312,7 +312,6 @@ async fn begin_life(shared: &Shared, io: &Io, chain: ChainPoint) -> Result<(), D
         gather_must_flush: false,
         in_flight: None,
         written: through,
-        promised: through,
         promised_submitted_ns: 0,
         unsynced_files: Vec::new(),
         flush_due_ns: None,

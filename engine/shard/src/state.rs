@@ -85,8 +85,6 @@ pub(crate) struct Journal {
     pub(crate) in_flight: Option<InFlight>,
     /// The last round that is written.
     pub(crate) written: u64,
-    /// The last round whose appends count at their level: written, or flushed.
-    pub(crate) promised: u64,
     /// When that round was submitted, in ns.
     pub(crate) promised_submitted_ns: u64,
     /// Ring files that were written since their last flush.

@@ -36,16 +36,20 @@ impl State {
         if !self.write_back_is_due() || matches!(self.phase, Phase::Failed(_)) {
             return None;
         }
-        let promised = self.journal.as_ref()?.promised;
+        // At every level: a torn rewrite of a block is mended from its image in the journal, which
+        // must have been flushed for that.
+        let journal = self.journal.as_mut()?;
+        let flushed = journal.writer.durable_through();
         for (round, key) in &self.dirty {
-            if *round > promised {
+            if *round > flushed {
+                journal.flush_is_wanted = true;
                 return None;
             }
             let partition = &mut self.partitions[*key];
             if partition.is_writing_back {
                 continue;
             }
-            let piece = partition.log.write_back_piece(promised, PIECE_BYTES_MAX)?;
+            let piece = partition.log.write_back_piece(flushed, PIECE_BYTES_MAX)?;
             let file = partition.open_file(piece.segment_base)?.file;
             partition.is_writing_back = true;
             return Some(Work {
