@@ -28,6 +28,8 @@ pub struct Host {
     pub crash_after: Option<u64>,
     /// The next operation to fail.
     pub fault: Option<Fault>,
+    /// Operations on paths with this in them take as long as they can.
+    pub slow: Option<&'static str>,
     /// The node is to die now.
     pub is_dying: bool,
     /// An operation has failed in this life.
@@ -53,6 +55,7 @@ impl Host {
             crash_at: None,
             crash_after: None,
             fault: None,
+            slow: None,
             is_dying: false,
             has_failed: false,
             stalled_ns: 0,
@@ -99,14 +102,39 @@ impl Host {
         oldest.is_some_and(|at| self.now.mono_ns - at >= OPERATION_NS_MAX)
     }
 
-    /// Ends one operation in flight, usually one of the older ones.
+    /// How many operations in flight may end now.
+    pub fn ready_count(&self) -> usize {
+        match self.slow {
+            None => self.disk.in_flight_count(),
+            Some(part) => {
+                let quick = self.disk.pending().filter(|p| !p.path.contains(part));
+                quick.count() + usize::from(self.is_overdue())
+            }
+        }
+    }
+
+    /// Which operation ends next: usually one of the older ones.
+    fn pick_operation(&mut self) -> usize {
+        if self.is_overdue() {
+            return 0;
+        }
+        let quick: Vec<usize> = self
+            .disk
+            .pending()
+            .enumerate()
+            .filter(|(_, p)| self.slow.is_none_or(|part| !p.path.contains(part)))
+            .map(|(index, _)| index)
+            .collect();
+        match quick.first() {
+            None => 0,
+            Some(oldest) if self.random.percent(30) => *oldest,
+            Some(_) => self.random.pick(&quick),
+        }
+    }
+
+    /// Ends one operation in flight.
     pub fn complete_one(&mut self) -> Completion {
-        let count = self.disk.in_flight_count();
-        let index = if self.is_overdue() || self.random.percent(30) {
-            0
-        } else {
-            self.random.index(count)
-        };
+        let index = self.pick_operation();
         let pending = self.disk.pending().nth(index).expect("index is in flight");
         let kind = pending.kind;
         let path = pending.path.to_owned();
@@ -180,6 +208,7 @@ impl Host {
         self.crash_at = None;
         self.crash_after = None;
         self.fault = None;
+        self.slow = None;
         self.is_dying = false;
         self.has_failed = false;
         self.submitted_ns.clear();

@@ -56,7 +56,8 @@ impl Plan {
             operations: random.between(OPERATIONS_MIN, OPERATIONS_MAX),
             shards: random.pick(&[1, 1, 2, 3]),
             journal_bytes,
-            memory_bytes: random.pick(&[256 << 10, 1 << 20, 4 << 20]),
+            // Less would have no room for the producers of a run.
+            memory_bytes: random.pick(&[1 << 20, 2 << 20, 4 << 20]),
             recovery_bytes_max: random.pick(&[64 << 10, 1 << 20]),
             topic_defaults,
             value_bytes_max: random.pick(&[200, 1500, 6000]).min(value_bytes_max) as usize,
@@ -82,6 +83,8 @@ pub struct LifePlan {
     pub crash_in_start: Option<u64>,
     /// An operation that fails, and how.
     pub fault: Option<Fault>,
+    /// Operations on paths with this in them are slow.
+    pub slow: Option<&'static str>,
     /// The disk is full from this operation on, for a while.
     pub full_at: Option<u64>,
 }
@@ -105,6 +108,16 @@ pub struct Fault {
     /// A short write instead of EIO.
     pub is_short: bool,
 }
+
+/// What can be slow: segments, checkpoints, rings, the metadata log, or all folders of topics.
+const SLOW_PATHS: [&str; 6] = [
+    ".log",
+    "checkpoint",
+    "checkpoint",
+    "/ring-",
+    "metadata.log",
+    "t0-",
+];
 
 impl LifePlan {
     /// Draws how a life goes.
@@ -148,6 +161,7 @@ impl LifePlan {
             crash: draw_crash(random),
             crash_in_start: random.percent(15).then(|| random.below(120)),
             fault,
+            slow: random.percent(30).then(|| random.pick(&SLOW_PATHS)),
             full_at: random
                 .percent(plan.full_percent)
                 .then(|| random.below(operations.max(1))),

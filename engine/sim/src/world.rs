@@ -43,6 +43,7 @@ pub struct World {
     next_checker_key: u64,
     /// The node has said why it cannot go on.
     failed: Option<String>,
+    failed_awake_ns: Option<u64>,
     is_ready: bool,
     is_stopped: bool,
     steps: u64,
@@ -86,6 +87,7 @@ impl World {
             answers: BTreeMap::new(),
             next_checker_key: CHECKER_KEYS,
             failed: None,
+            failed_awake_ns: None,
             is_ready: false,
             is_stopped: false,
             steps: 0,
@@ -125,6 +127,7 @@ impl World {
             crash: draw_crash(&mut self.random),
             crash_in_start: None,
             fault: None,
+            slow: None,
             full_at: None,
         };
         self.one_life(&last)
@@ -146,6 +149,7 @@ impl World {
     fn begin(&mut self, plan: &LifePlan) {
         self.life += 1;
         self.failed = None;
+        self.failed_awake_ns = None;
         self.is_ready = false;
         self.is_stopped = false;
         self.steps = 0;
@@ -188,7 +192,9 @@ impl World {
                 return self.explain_failure().map(|()| false);
             }
         }
-        let image = self.node.as_ref().and_then(Node::image);
+        let node = self.node.as_ref().expect("it has just become ready");
+        self.clients.learn(node.shard_configs().cloned().collect());
+        let image = node.image();
         let image = image.expect("a node that is ready has shards");
         let coverage = &mut self.host.coverage;
         self.clients.topics.restarted(&image, coverage)?;
@@ -209,6 +215,7 @@ impl World {
 
     fn serve(&mut self, plan: &LifePlan) -> Checked {
         self.host.fault = plan.fault;
+        self.host.slow = plan.slow;
         let from = self.clients.operations;
         let mut steps_to_crash = None;
         loop {
@@ -314,7 +321,8 @@ impl World {
         self.host.advance(step_ns);
         let node = self.node.as_mut().expect("steps are of a running node");
         let next_tick_ns = node.next_tick_ns();
-        let in_flight = self.host.disk.in_flight_count() as u64;
+        let in_flight = self.host.disk.in_flight_count();
+        let ready = self.host.ready_count() as u64;
         let has_mail = node.has_mail();
         if next_tick_ns.is_some_and(|at| at <= self.host.now.mono_ns) {
             node.tick(&mut self.host);
@@ -328,17 +336,20 @@ impl World {
             node.tick(&mut self.host);
         } else {
             let weights = [
-                if in_flight > 0 { 8 + in_flight } else { 0 },
+                if ready > 0 { 8 + ready } else { 0 },
                 if has_mail { 10 } else { 0 },
                 if self.clients.delayed.is_empty() {
                     0
                 } else {
                     2
                 },
+                // Nothing but the passing of time.
+                1,
             ];
             match self.host.random.weighted(&weights) {
                 0 => node.complete_one(&mut self.host),
                 1 => node.deliver(&mut self.host),
+                3 => {}
                 _ => {
                     let mut around = Surroundings {
                         history: &mut self.history,
@@ -376,6 +387,7 @@ impl World {
                 Output::Failed(reason) => {
                     self.host.trace.note("failed", &[], || reason.clone());
                     self.failed = Some(reason);
+                    self.failed_awake_ns.get_or_insert(self.host.awake_ns());
                 }
                 Output::Stopped => self.is_stopped = true,
             }
@@ -423,7 +435,9 @@ impl World {
         self.host.coverage.crash(&counts);
         if let Crash::PowerCut { .. } = plan.crash {
             self.host.coverage.hit("crash: power cut");
-            self.history.power_cut(self.host.awake_ns());
+            // A shard that has failed flushes nothing any more.
+            let awake_ns = self.failed_awake_ns.unwrap_or(self.host.awake_ns());
+            self.history.power_cut(awake_ns);
         } else {
             self.host.coverage.hit("crash: kill");
         }

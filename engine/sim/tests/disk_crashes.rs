@@ -175,6 +175,8 @@ fn a_killed_process_loses_nothing_until_the_power_goes() {
 fn what_a_failed_sync_gave_up_is_not_saved_by_the_next_one() {
     let outcomes = seen(|seed| {
         let mut disk = disk_with_file(seed);
+        run(&mut disk, DiskOp::Close { file: FILE }).unwrap();
+        open(&mut disk, "file", Access::Buffered);
         run(&mut disk, write(0, &[b'b'; 4096])).unwrap();
         run_as(&mut disk, DiskOp::Sync { file: FILE }, Verdict::Error).unwrap_err();
         run(&mut disk, DiskOp::Sync { file: FILE }).unwrap();

@@ -1,6 +1,7 @@
 //! Clients: what they ask, and what they make of the answers.
 
 mod answers;
+mod forger;
 mod producers;
 mod reading;
 mod requests;
@@ -10,12 +11,13 @@ use std::collections::{BTreeMap, VecDeque};
 
 use sillon_controller::ControlRequest;
 use sillon_record::TopicPartition;
-use sillon_shard::{OffsetTarget, Request, ShardId, Ticket};
+use sillon_shard::{OffsetTarget, Request, ShardConfig, ShardId, Ticket};
 
 use crate::history::{BatchMaker, Checked, Ends, History, Violation};
 use crate::host::Host;
 use crate::plan::Plan;
 use crate::random::Random;
+use forger::Forger;
 pub use producers::IdempotentProducer;
 pub use reading::{DelayedRead, bytes_of};
 pub use topics::{TopicState, Topics};
@@ -30,6 +32,7 @@ const ANSWER_NS_MAX: u64 = 20_000_000_000;
 pub struct Clients {
     random: Random,
     maker: BatchMaker,
+    forger: Forger,
     /// All topics.
     pub topics: Topics,
     producers: Vec<IdempotentProducer>,
@@ -133,6 +136,7 @@ impl Clients {
         Clients {
             random: random.fork(),
             maker: BatchMaker::default(),
+            forger: Forger::default(),
             topics: Topics::default(),
             producers: (0..PRODUCERS)
                 .map(|_| IdempotentProducer::default())
@@ -155,6 +159,11 @@ impl Clients {
         self.shards = shards;
         self.life = life;
         self.is_stopping = false;
+    }
+
+    /// The forger finds out how the node's journals lie.
+    pub fn learn(&mut self, shards: Vec<ShardConfig>) {
+        self.forger.learn(shards);
     }
 
     /// The node has died: what was asked is never answered.
@@ -187,16 +196,13 @@ impl Clients {
         }
     }
 
-    /// All questions were to be answered by now.
+    /// All appends were to be answered by now.
     pub fn check_all_answered(&self) -> Checked {
-        let mut to_shards = self.outstanding.values().filter(|outstanding| {
-            // The controller has no end of its own: its clients see the connection close.
-            !matches!(
-                outstanding.question,
-                Question::Create(_) | Question::Delete(_) | Question::ProducerId(_)
-            )
+        // Readers that wait for a file, and clients of the controller, see the connection close.
+        let mut appends = self.outstanding.values().filter(|outstanding| {
+            matches!(outstanding.question, Question::Produce(_))
         });
-        match to_shards.next() {
+        match appends.next() {
             None => Ok(()),
             Some(question) => Err(Violation::new(
                 "unanswered",

@@ -5,6 +5,7 @@ use sillon_shard::{
     owner,
 };
 
+use super::forger::{FORGED_VALUE_BYTES, MARKER};
 use super::producers::NextSend;
 use super::{
     Clients, EpochWish, FetchAsked, FetchQuestion, Question, Surroundings, TopicState, Wish,
@@ -118,6 +119,9 @@ impl Clients {
 
     fn produce_plain(&mut self, around: &mut Surroundings<'_>) -> Option<Wish> {
         let first = self.topics.pick(&mut self.random)?;
+        if self.random.percent(6) {
+            return self.produce_forged(around, first);
+        }
         let number = self.new_batch(around, first, None);
         let mut batches = vec![(number, None)];
         if self.random.percent(30) {
@@ -130,6 +134,40 @@ impl Clients {
         }
         let wait = self.random.percent(95);
         Some(self.send(around, batches, wait))
+    }
+
+    /// A batch whose value looks like a round of the journal.
+    fn produce_forged(
+        &mut self,
+        around: &mut Surroundings<'_>,
+        partition: TopicPartition,
+    ) -> Option<Wish> {
+        let number = around.history.sent.len();
+        let life = self.life;
+        let marked = vec![MARKER; FORGED_VALUE_BYTES];
+        let mut wish = BatchWish {
+            records_count: 1,
+            value_bytes: 0,
+            producer: None,
+            now_ms: around.host.now.wall_ms,
+            compression: Compression::None,
+            payload: Some(&marked),
+        };
+        let draft = self
+            .maker
+            .make(number, partition, wish, life, &mut self.random);
+        let bytes = draft.batch.bytes();
+        let at = bytes.windows(8).position(|part| part == [MARKER; 8])?;
+        let shard = owner(partition, self.shards);
+        let disk = &around.host.disk;
+        let value = self.forger.value(shard, at, disk, &mut self.random)?;
+        wish.payload = Some(&value);
+        let sent = self
+            .maker
+            .make(number, partition, wish, life, &mut self.random);
+        around.history.sent.push(sent);
+        around.host.coverage.hit("forged round in a payload");
+        Some(self.send(around, vec![(number, None)], true))
     }
 
     fn produce_idempotent(&mut self, around: &mut Surroundings<'_>) -> Option<Wish> {

@@ -212,6 +212,8 @@ impl SimDisk {
             None => path_of(&flight.io),
         };
         match (&flight.io, &flight.handle) {
+            // Past the page cache there are no pages to be marked clean: a later sync counts.
+            (DiskOp::Sync { .. }, Some(handle)) if handle.access == Access::Direct => {}
             (DiskOp::Sync { .. }, Some(handle)) => {
                 self.files[handle.file].sync_failed(flight.sync_end, &mut self.random);
             }
