@@ -27,7 +27,7 @@ use crate::procedure::{Io, Procedures, done, join_all};
 use crate::recovery::{RecoveredPartition, RecoveryError, Source, recover};
 use crate::{
     Access, Action, DiskError, DiskOp, DiskOutput, DiskResult, IoClass, LogLevel, MetadataLog, Now,
-    OpId, ShardConfig, ShardId, ShardMemory, owner,
+    OpId, ShardConfig, ShardId, ShardMemory, owner, reserve,
 };
 
 /// Added to the numbers of a boot's operations and files.
@@ -243,6 +243,8 @@ impl Start {
             }
         }
         let metadata = self.register(&mut image, loaded.end).await?;
+        let reserve_bytes = reserve::reserve_bytes(ring, self.config.shards);
+        reserve::set_aside(&self.io, reserve_bytes).await?;
         let shards = self.shards(&journals, ring, zeroed, folders);
         Ok(Opened {
             image,

@@ -14,7 +14,9 @@ use sillon_record::{LeaderEpoch, Offset, PartitionIncarnation, TopicPartition};
 use crate::layout::{CHECKPOINT, CHECKPOINT_NEW, journal_folder};
 use crate::procedure::{Call, Io, done, yield_now};
 use crate::state::{Phase, Shared, State};
-use crate::{Access, DiskError, DiskOp, DiskResult, FileId, IoClass, ShardConfig};
+use crate::{
+    Access, DiskError, DiskOp, DiskResult, FileId, IoClass, ShardConfig, TICK_MS, reserve,
+};
 
 /// A checkpoint begins at the latest this long after the last one, in ns.
 const AFTER_NS: u64 = 30_000_000_000;
@@ -221,6 +223,7 @@ pub(crate) fn header(
 async fn checkpoint(shared: Shared, io: Io, through: u64, chain: ChainPoint) {
     match run(&shared, &io, through, chain).await {
         Ok(()) => {
+            restore_reserve(&shared, &io).await;
             let mut state = shared.borrow_mut();
             let now_ns = state.now.mono_ns;
             state.checkpoint.is_running = false;
@@ -229,17 +232,7 @@ async fn checkpoint(shared: Shared, io: Io, through: u64, chain: ChainPoint) {
             state.resume_stalled(&io);
             state.wake_background(&io);
         }
-        Err(DiskError::NoSpace) => {
-            let mut state = shared.borrow_mut();
-            let now_ns = state.now.mono_ns;
-            state.checkpoint.is_running = false;
-            // Try again when the next one is due; until then a full ring holds producers back.
-            state.checkpoint.ended_ns = now_ns;
-            state.log(
-                crate::LogLevel::Warn,
-                "no space left for a checkpoint: it is tried again",
-            );
-        }
+        Err(DiskError::NoSpace) => try_again(&shared, &io).await,
         Err(error) => {
             let mut state = shared.borrow_mut();
             state.fail(format!(
@@ -247,6 +240,47 @@ async fn checkpoint(shared: Shared, io: Io, through: u64, chain: ChainPoint) {
                  acknowledged is lost: the journal has it. Mend the disk, then start again"
             ));
         }
+    }
+}
+
+/// A checkpoint found no space. The first time the reserve is spent on it; after that it is tried
+/// once a second, and a full ring holds producers back until there is space.
+async fn try_again(shared: &Shared, io: &Io) {
+    let was_spent = {
+        let mut state = shared.borrow_mut();
+        state.log(
+            crate::LogLevel::Warn,
+            "no space left for a checkpoint: it is tried again until there is",
+        );
+        std::mem::replace(&mut state.checkpoint.reserve_is_spent, true)
+    };
+    let result = reserve::spend(io).await;
+    for _ in 0..if was_spent { 1000 / TICK_MS } else { 1 } {
+        let ticked = shared.borrow().ticked.clone();
+        ticked.wait(io).await;
+    }
+    let mut state = shared.borrow_mut();
+    state.checkpoint.is_running = false;
+    state.checkpoint.is_wanted = true;
+    if let Err(error) = result {
+        state.log(
+            crate::LogLevel::Warn,
+            format!("the space set aside for a full disk cannot be used: {error}"),
+        );
+    }
+}
+
+/// Sets space aside again when it was needed and there is some.
+async fn restore_reserve(shared: &Shared, io: &Io) {
+    let bytes = {
+        let state = shared.borrow();
+        if !state.checkpoint.reserve_is_spent {
+            return;
+        }
+        reserve::reserve_bytes(state.config.ring, state.config.shards)
+    };
+    if reserve::set_aside(io, bytes).await.is_ok() {
+        shared.borrow_mut().checkpoint.reserve_is_spent = false;
     }
 }
 

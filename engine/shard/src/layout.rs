@@ -4,6 +4,7 @@
 //! meta.properties               cluster and node id, as Kafka's
 //! sillon.manifest               shard count and journals
 //! metadata.log                  cluster metadata
+//! reserve                       space for a checkpoint on a full disk
 //! journal-<32 hex digits>/      one shard's journal: ring-0 ... ring-3, checkpoint
 //! <topic>-<partition>/          segments, indexes, partition.metadata, as Kafka's
 //! ```

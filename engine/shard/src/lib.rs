@@ -23,6 +23,7 @@ mod procedure;
 mod produce;
 mod recovery;
 mod request;
+mod reserve;
 mod round;
 mod shard;
 mod state;

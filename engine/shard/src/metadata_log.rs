@@ -7,7 +7,9 @@ use sillon_controller::{AppendError, MetadataRecord, decode_append, encode_appen
 
 use crate::layout::METADATA_LOG;
 use crate::procedure::{Io, Procedures, Signal, bytes, done};
-use crate::{Access, Action, DiskError, DiskOp, DiskOutput, DiskResult, FileId, IoClass, OpId};
+use crate::{
+    Access, Action, DiskError, DiskOp, DiskOutput, DiskResult, FileId, IoClass, OpId, reserve,
+};
 
 /// Added to the numbers of the metadata log's operations and files.
 pub(crate) const NAMESPACE: u64 = 0b11 << 62;
@@ -142,12 +144,18 @@ pub(crate) async fn append(
         }
     };
     let len = (encoded.len() as u64).next_multiple_of(BLOCK_BYTES as u64);
-    let allocate = io.call(DiskOp::Allocate {
+    let allocate = DiskOp::Allocate {
         file,
         position: *end,
         len,
-    });
-    done(allocate.await)?;
+    };
+    match done(io.call(allocate.clone()).await) {
+        Err(DiskError::NoSpace) => {
+            reserve::spend(io).await?;
+            done(io.call(allocate).await)?;
+        }
+        other => other?,
+    }
     let write = io.call(DiskOp::Write {
         file,
         position: *end,

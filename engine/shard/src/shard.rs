@@ -324,7 +324,8 @@ async fn begin_life(shared: &Shared, io: &Io, chain: ChainPoint) -> Result<(), D
 
 /// Writes back, checkpoints and closes everything.
 async fn stop(shared: Shared, io: Io) {
-    loop {
+    let mut tries_left = STOP_TRIES;
+    while tries_left > 0 {
         let changed = {
             let mut state = shared.borrow_mut();
             if matches!(state.phase, Phase::Failed(_)) {
@@ -362,6 +363,7 @@ async fn stop(shared: Shared, io: Io) {
                 if finish_checkpoint(&shared, &io, count).await {
                     break;
                 }
+                tries_left -= 1;
             }
         }
     }
@@ -371,6 +373,10 @@ async fn stop(shared: Shared, io: Io) {
     state.actions.push(Action::Stopped);
     state.wake_background(&io);
 }
+
+/// Checkpoints that a stop tries on a full disk. Without one the journal has everything, and the
+/// next start replays it.
+const STOP_TRIES: u32 = 3;
 
 /// Waits for the end of the running checkpoint; whether it succeeded.
 async fn finish_checkpoint(shared: &Shared, io: &Io, count: u64) -> bool {

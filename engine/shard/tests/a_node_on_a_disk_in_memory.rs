@@ -269,3 +269,47 @@ fn a_write_error_refuses_what_waits_and_takes_the_shard_offline() {
     );
     assert_eq!(node.fetch(place, 0), Err(Refusal::Storage));
 }
+
+#[test]
+fn on_a_full_disk_the_journal_goes_on_by_the_space_that_was_set_aside() {
+    let disk = disk();
+    let mut node = Node::start(disk.clone(), config(1), 1);
+    let topic = node.create("paiement", 7, 1, &[]);
+    let place = partition(topic, 0);
+    assert!(disk.borrow().files.contains_key("reserve"));
+    let mut acknowledged = Vec::new();
+    // Room for 8 MiB in the segment, and then no more: the ring of 4 MiB needs checkpoints.
+    for _ in 0..36 {
+        acknowledged.push(
+            node.produce(place, batch(1, 200_000, None))
+                .unwrap()
+                .unwrap(),
+        );
+        node.tick(10);
+    }
+    disk.borrow_mut().is_full = true;
+    for _ in 0..12 {
+        match node.produce(place, batch(1, 200_000, None)) {
+            Some(Ok(appended)) => acknowledged.push(appended),
+            Some(Err(refusal)) => assert_eq!(refusal, Refusal::Storage),
+            None => panic!("neither acknowledged nor refused"),
+        }
+        for _ in 0..20 {
+            node.tick(10);
+        }
+    }
+    node.stop();
+    assert!(
+        node.logs
+            .iter()
+            .any(|line| line.contains("no space left for a checkpoint"))
+    );
+    disk.borrow_mut().is_full = false;
+    let mut node = Node::start(disk.clone(), config(1), 2);
+    let expected: Vec<i64> = acknowledged
+        .iter()
+        .map(|appended| appended.base_offset.0)
+        .collect();
+    assert_eq!(node.read_all(place), expected);
+    assert!(disk.borrow().files.contains_key("reserve"));
+}

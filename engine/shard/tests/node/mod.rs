@@ -27,6 +27,8 @@ pub struct MemoryDisk {
     open: BTreeMap<(usize, FileId), String>,
     /// Fails every write from now on.
     pub writes_fail: bool,
+    /// Nothing can grow, unless the space set aside has been given up.
+    pub is_full: bool,
     /// Holds back every sync.
     pub holds_syncs: bool,
     held: Vec<OpId>,
@@ -62,9 +64,13 @@ impl MemoryDisk {
                 position,
                 len,
             } => {
+                let cannot_grow = self.cannot_grow();
                 let content = self.content(file);
                 let end = (position + len) as usize;
                 if content.len() < end {
+                    if cannot_grow {
+                        return Err(DiskError::NoSpace);
+                    }
                     content.resize(end, 0);
                 }
             }
@@ -81,8 +87,13 @@ impl MemoryDisk {
                         message: "planted".to_string(),
                     });
                 }
+                let cannot_grow = self.cannot_grow();
                 let content = self.content(file);
+                let len: usize = pieces.iter().map(|piece| piece.len()).sum();
                 let mut at = position as usize;
+                if content.len() < at + len && cannot_grow {
+                    return Err(DiskError::NoSpace);
+                }
                 for piece in pieces {
                     if content.len() < at + piece.len() {
                         content.resize(at + piece.len(), 0);
@@ -113,6 +124,10 @@ impl MemoryDisk {
             DiskOp::RemoveFolder { path } => self.folders.retain(|folder| **folder != *path),
         }
         Ok(DiskOutput::Done)
+    }
+
+    fn cannot_grow(&self) -> bool {
+        self.is_full && self.files.contains_key("reserve")
     }
 
     fn content(&mut self, file: FileId) -> &mut Vec<u8> {

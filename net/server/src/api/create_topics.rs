@@ -88,6 +88,8 @@ fn answer(
     version: i16,
 ) -> CreatableTopicResult {
     let mut response = CreatableTopicResult::default();
+    // The generated default is an empty text, which clients show.
+    response.error_message = None;
     response.name = name;
     match result {
         Some(Ok(created)) => {

@@ -93,6 +93,8 @@ fn answer(
     version: i16,
 ) -> DeletableTopicResult {
     let mut response = DeletableTopicResult::default();
+    // The generated default is an empty text, which clients show.
+    response.error_message = None;
     response.name = named.name;
     response.topic_id = named.id;
     let (error, message) = match result {

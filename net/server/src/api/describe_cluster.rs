@@ -43,6 +43,8 @@ fn answer(
 ) -> DescribeClusterResponse {
     let mut response = DescribeClusterResponse::default();
     response.controller_id = -1;
+    // The generated default is an empty text, which clients show.
+    response.error_message = None;
     if version >= FIRST_VERSION_WITH_TYPE {
         response.endpoint_type = request.endpoint_type;
         let refused = match request.endpoint_type {

@@ -1,0 +1,51 @@
+//! Space that is kept for what must be written even on a full disk: the checkpoint that lets the
+//! journal go on, and metadata. It is a file that is removed when space runs out and made again
+//! when there is some.
+
+use sillon_journal::RingLayout;
+
+use crate::procedure::{Io, done};
+use crate::{Access, DiskError, DiskOp};
+
+const RESERVE: &str = "reserve";
+
+/// Room for two checkpoints of 1,000 partitions, of about 6 MiB each.
+const RESERVE_BYTES_MAX: u64 = 16 << 20;
+
+/// How much a node sets aside, in bytes: a sixteenth of its journals at most.
+pub(crate) fn reserve_bytes(ring: RingLayout, shards: u16) -> u64 {
+    let journals = ring.capacity_bytes() * u64::from(shards);
+    RESERVE_BYTES_MAX.min(journals / 16)
+}
+
+/// Sets the space aside. On a full disk there is none, which is no reason not to start.
+pub(crate) async fn set_aside(io: &Io, len: u64) -> Result<(), DiskError> {
+    let file = io.new_file();
+    let open = io.call(DiskOp::Open {
+        file,
+        path: RESERVE.into(),
+        create: true,
+        access: Access::Buffered,
+    });
+    done(open.await)?;
+    let allocate = io.call(DiskOp::Allocate {
+        file,
+        position: 0,
+        len,
+    });
+    let allocated = done(allocate.await);
+    done(io.call(DiskOp::Close { file }).await)?;
+    match allocated {
+        Err(DiskError::NoSpace) => spend(io).await,
+        other => other,
+    }
+}
+
+/// Gives the space to whoever needs it now.
+pub(crate) async fn spend(io: &Io) -> Result<(), DiskError> {
+    let path = RESERVE.into();
+    match done(io.call(DiskOp::Remove { path }).await) {
+        Err(DiskError::NotFound(_)) => Ok(()),
+        other => other,
+    }
+}
