@@ -15,6 +15,8 @@ from harness.verdicts import CHECKS, History, judge, prove
 TOPIC, RAW_TOPIC = "load", "raw"
 IDEMPOTENT, PLAIN = 2, 2
 KILLS = 20
+SMALL_JOURNAL = "16MiB"  # over 4 shards it wraps every 4 MiB
+SMALL_BATCHES = {"message.max.bytes": "262144"}  # what so small a journal takes over 4 shards
 UNDER_LOAD_S = (0.2, 1.2)  # from the first acknowledgement after a start to the kill
 RECOVERY_DEADLINE_S = 60
 
@@ -165,8 +167,8 @@ def main():
     parser.add_argument("--seed", type=int, default=None)
     parser.add_argument("--override", action="append", default=[], metavar="KEY=VALUE",
                         help="a broker option")
-    parser.add_argument("--argument", action="append", default=[], metavar="ARGUMENT",
-                        help="of `sillon serve`, such as --argument=--journal=8MiB")
+    parser.add_argument("--journal", default=SMALL_JOURNAL, metavar="BYTES",
+                        help="of `sillon serve`; small, so that the ring wraps (sillon only)")
     parser.add_argument("--keep", action="store_true", help="keep the broker's folder")
     options = parser.parse_args()
     prove()
@@ -178,7 +180,7 @@ def main():
     if options.broker == "kafka":
         broker = Kafka(work, overrides)
     else:
-        broker = Sillon(work, 0, overrides, options.argument)
+        broker = Sillon(work, 0, SMALL_BATCHES | overrides, [f"--journal={options.journal}"])
     shards = [int(count) for count in options.shards.split(",")]
     print(f"     {options.broker}, {options.kills} kills, seed {seed}, shards {shards}", flush=True)
     passed, restarts = 0, []
