@@ -29,8 +29,9 @@ use crate::{Access, DiskError, DiskOp, DiskOutput, FileId, IoClass};
 /// Replayed bytes that are kept in memory before they are written to the segments.
 const DIRTY_BYTES_MAX: u64 = 32 << 20;
 
-/// Partitions whose files are worked on at the same time.
-const PARTITIONS_AT_ONCE: usize = 16;
+/// Partitions whose files are worked on at the same time: nobody else uses the disk, and flushes
+/// that wait together are committed together.
+const PARTITIONS_AT_ONCE: usize = 64;
 
 /// Largest write to a segment, in bytes.
 const PIECE_BYTES_MAX: u64 = 1 << 20;
@@ -129,9 +130,8 @@ pub(crate) async fn recover(source: &Source<'_>) -> Result<Recovered, RecoveryEr
         recovery.take_checkpoint(partition);
     }
     let chain = recovery.replay(&header).await?;
-    recovery.write_back().await?;
-    if !header.is_clean || recovery.replayed_bytes > 0 {
-        recovery.truncate().await?;
+    if !header.is_clean {
+        recovery.finish().await?;
     }
     Ok(Recovered {
         header,
@@ -335,10 +335,10 @@ impl Recovery<'_> {
         Ok(())
     }
 
-    /// Cuts off what lies beyond the recovered ends: it was never promised.
-    async fn truncate(&mut self) -> Result<(), RecoveryError> {
+    /// Writes the rest, and cuts off what lies beyond the recovered ends: it was never promised.
+    async fn finish(&mut self) -> Result<(), RecoveryError> {
         if planted::is(Bug::EndNotTruncated) {
-            return Ok(());
+            return self.write_back().await;
         }
         let io = self.source.io;
         let mut partitions: Vec<&mut RecoveredPartition> = self
@@ -347,8 +347,8 @@ impl Recovery<'_> {
             .filter(|partition| partition.offline.is_none())
             .collect();
         for group in partitions.chunks_mut(PARTITIONS_AT_ONCE) {
-            let cuts = group.iter_mut().map(|partition| partition.truncate(io));
-            join_all(cuts.collect())
+            let ends = group.iter_mut().map(|partition| partition.finish(io));
+            join_all(ends.collect())
                 .await
                 .into_iter()
                 .collect::<Result<Vec<()>, _>>()?;
@@ -358,7 +358,18 @@ impl Recovery<'_> {
 }
 
 impl RecoveredPartition {
+    /// Writes what is not in the files yet and makes it durable.
     async fn write_back(&mut self, io: &Io) -> Result<(), DiskError> {
+        if let Some(file) = self.write_pieces(io).await? {
+            done(io.call(DiskOp::Sync { file }).await)?;
+            done(io.call(DiskOp::Close { file }).await)?;
+        }
+        Ok(())
+    }
+
+    /// Writes what is not in the files yet. Returns the active segment's file, open and not yet
+    /// flushed, when there was anything.
+    async fn write_pieces(&mut self, io: &Io) -> Result<Option<FileId>, DiskError> {
         let mut open: Option<(Offset, FileId)> = None;
         while let Some(base) = self.log.dirty_segment() {
             let file = match open {
@@ -368,10 +379,10 @@ impl RecoveredPartition {
                     if let Some((segment, file)) = open.take() {
                         self.complete(io, segment, file).await?;
                     } else if written < base {
-                        let file = open_segment(io, &self.folder, written, false).await?;
+                        let (file, _) = open_segment(io, &self.folder, written, false).await?;
                         self.complete(io, written, file).await?;
                     }
-                    let file = open_segment(io, &self.folder, base, true).await?;
+                    let (file, _) = open_segment(io, &self.folder, base, true).await?;
                     // Also when the file was there: a killed process may have left its name for
                     // the next power cut to take.
                     let path = self.folder.as_str().into();
@@ -405,16 +416,12 @@ impl RecoveredPartition {
                 file,
                 position: piece.position,
                 pieces: piece.pieces.clone(),
-                class: IoClass::Background,
+                class: IoClass::Journal,
             });
             done(write.await)?;
             self.log.written_back(&piece);
         }
-        if let Some((_, file)) = open {
-            done(io.call(DiskOp::Sync { file }).await)?;
-            done(io.call(DiskOp::Close { file }).await)?;
-        }
-        Ok(())
+        Ok(open.map(|(_, file)| file))
     }
 
     /// Closes a segment that was rolled.
@@ -429,36 +436,50 @@ impl RecoveredPartition {
         Ok(())
     }
 
-    async fn truncate(&mut self, io: &Io) -> Result<(), DiskError> {
-        self.offline = truncate(io, &self.folder, &self.log).await?;
+    /// Writes the rest and cuts off what lies behind it.
+    async fn finish(&mut self, io: &Io) -> Result<(), DiskError> {
+        let written = self.write_pieces(io).await?;
+        self.offline = truncate(io, &self.folder, &self.log, written).await?;
         Ok(())
     }
 }
 
-/// Empties the log of a partition of which the journal knows nothing: at a level above 1 its
-/// segment may have outlived its rounds.
+/// Empties the log of a partition of which the journal knows nothing.
 pub(crate) async fn empty_log(io: &Io, folder: String, now_ms: i64) -> Result<(), DiskError> {
     if planted::is(Bug::EndNotTruncated) {
         return Ok(());
     }
     let log = PartitionLog::new(now_ms);
-    truncate(io, &folder, &log).await.map(|_| ())
+    truncate(io, &folder, &log, None).await.map(|_| ())
 }
 
-/// Cuts the files of a log off at its end. Some: its active segment is missing.
-async fn truncate(io: &Io, folder: &str, log: &PartitionLog) -> Result<Option<String>, DiskError> {
+/// Cuts the files of a log off at its end and makes that durable. `written`: the active segment's
+/// file, when it is open and not flushed. Some: the active segment is missing.
+async fn truncate(
+    io: &Io,
+    folder: &str,
+    log: &PartitionLog,
+    written: Option<FileId>,
+) -> Result<Option<String>, DiskError> {
     let (base, size) = {
         let active = log.active();
         (active.base_offset, active.size_bytes)
     };
     remove_beyond(io, folder, base).await?;
-    let file = match open_segment(io, folder, base, false).await {
-        Ok(file) => file,
-        Err(DiskError::NotFound(_)) if size == 0 => return Ok(None),
-        Err(DiskError::NotFound(path)) => {
-            return Ok(Some(format!("{path} is missing: it had {size} bytes")));
-        }
-        Err(error) => return Err(error),
+    let file = match written {
+        Some(file) => file,
+        None => match open_segment(io, folder, base, false).await {
+            Ok((file, len)) if len == size => {
+                done(io.call(DiskOp::Close { file }).await)?;
+                return Ok(None);
+            }
+            Ok((file, _)) => file,
+            Err(DiskError::NotFound(_)) if size == 0 => return Ok(None),
+            Err(DiskError::NotFound(path)) => {
+                return Ok(Some(format!("{path} is missing: it had {size} bytes")));
+            }
+            Err(error) => return Err(error),
+        },
     };
     done(io.call(DiskOp::Truncate { file, len: size }).await)?;
     done(io.call(DiskOp::Sync { file }).await)?;
@@ -466,8 +487,13 @@ async fn truncate(io: &Io, folder: &str, log: &PartitionLog) -> Result<Option<St
     Ok(None)
 }
 
-/// Opens a segment.
-async fn open_segment(io: &Io, folder: &str, base: Offset, create: bool) -> Result<FileId, DiskError> {
+/// Opens a segment. Its file is that long, in bytes.
+async fn open_segment(
+    io: &Io,
+    folder: &str,
+    base: Offset,
+    create: bool,
+) -> Result<(FileId, u64), DiskError> {
     let file = io.new_file();
     let opened = io.call(DiskOp::Open {
         file,
@@ -475,8 +501,10 @@ async fn open_segment(io: &Io, folder: &str, base: Offset, create: bool) -> Resu
         create,
         access: Access::Direct,
     });
-    done(opened.await)?;
-    Ok(file)
+    match opened.await? {
+        DiskOutput::Opened { len } => Ok((file, len)),
+        other => unreachable!("opening answers a length, not {other:?}"),
+    }
 }
 
 /// Removes segments that begin beyond the recovered end: a power cut took the rounds before them.
