@@ -184,10 +184,13 @@ def a_clean_stop_leaves_nothing_to_lose(broker):
 
 
 class TopicAtEachCut(PoweredSillon):
-    """Each power cut comes right after a topic's creation was answered: it must be there."""
+    """Each power cut comes right after a topic's creation was answered: it must be there. Every
+    second cut loses all that was not synced; the others hit a round that waits for its flush, and
+    lose a part of it."""
 
-    def __init__(self, *arguments):
+    def __init__(self, seed, *arguments):
         super().__init__(*arguments)
+        self.random = random.Random(seed)
         self.topics = []
 
     def kill(self):
@@ -195,6 +198,11 @@ class TopicAtEachCut(PoweredSillon):
             topic = f"cut-{len(self.topics)}"
             create_topic(self.address, topic)
             self.topics.append(topic)
+            self.cut_seed = None
+            if len(self.topics) % 2:
+                self.cut_seed = self.random.randrange(2**64)
+                self.files.hold(ROUNDS)
+                eventually(self.files.waiting, "a flush that waits")
         super().kill()
 
     def start(self):
@@ -208,8 +216,8 @@ class TopicAtEachCut(PoweredSillon):
 
 
 def power_cuts_under_load_lose_nothing_that_was_acknowledged(broker):
-    broker = TopicAtEachCut(broker.folder, 2, broker.options, broker.arguments)
     seed = random.SystemRandom().randrange(10**6)
+    broker = TopicAtEachCut(seed, broker.folder, 2, broker.options, broker.arguments)
     restarts = []
     try:
         producers, reader, raw, open_at_kill = kill9.run(broker, CUTS, seed, [1, 2, 4], restarts)
@@ -222,7 +230,7 @@ def power_cuts_under_load_lose_nothing_that_was_acknowledged(broker):
             raise AssertionError(f"seed {seed}: {'; '.join(faults)}")
         broker.stop()
     finally:
-        broker.kill()
+        PoweredSillon.kill(broker)
     acknowledged = sum(len(producer.acknowledged) for producer in producers)
     worst_ms = max(acknowledged_s for _, acknowledged_s in restarts) * 1000
     return (f"{CUTS} cuts over 1, 2 and 4 shards, {acknowledged} records acknowledged, "

@@ -43,10 +43,14 @@ class HeldFileSystem:
     def release(self):
         self.command("release")
 
-    def cut(self):
-        """Everything that was not synced is lost."""
+    def cut(self, seed=None):
+        """Everything that was not synced is lost; with a seed only a part of it, block by block
+        and name by name."""
         if self.process is not None:
-            self.process.kill()
+            if seed is None:
+                self.process.kill()
+            elif (said := self.command(f"cut {seed}")) != "cut":
+                raise AssertionError(f"heldfs: {said!r}")
             self.process.wait()
             for pipe in (self.process.stdin, self.process.stdout):
                 pipe.close()
@@ -61,6 +65,7 @@ class PoweredSillon(Sillon):
         super().__init__(folder, shards, options, arguments)
         self.files = HeldFileSystem(self.folder)
         self.data = self.files.mountpoint / "data"
+        self.cut_seed = None  # of the next cut
 
     def start(self):
         if self.files.process is None:
@@ -71,7 +76,7 @@ class PoweredSillon(Sillon):
         # The process ends once its file system does: until then its held syncs go on.
         if self.process is not None:
             self.process.kill()
-        self.files.cut()
+        self.files.cut(self.cut_seed)
         super().kill()
 
     def remove(self):

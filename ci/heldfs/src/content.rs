@@ -104,6 +104,18 @@ impl Content {
         Ok(())
     }
 
+    /// A power cut that finds a part of what was written on the disk already: each block, and
+    /// the length, is old or new as `choose` says.
+    pub fn cut(&mut self, choose: &mut impl FnMut() -> bool) -> io::Result<()> {
+        self.written.retain(|_, _| choose());
+        if !choose() {
+            let old = Content::load(self.durable.clone())?;
+            (self.len, self.shown) = (old.len, old.shown);
+            self.written.split_off(&self.len.div_ceil(BLOCK_BYTES));
+        }
+        self.sync()
+    }
+
     /// Makes everything that was written durable.
     pub fn sync(&mut self) -> io::Result<()> {
         let mut options = OpenOptions::new();
@@ -157,6 +169,23 @@ mod tests {
         content.write(2, b"XX and more").unwrap();
         assert_eq!(content.read(0, 100).unwrap(), b"fiXX and more");
         assert_eq!(after_power_loss(&content), b"first");
+    }
+
+    #[test]
+    fn a_cut_leaves_each_block_and_the_length_old_or_new() {
+        for length_is_new in [true, false] {
+            let (_folder, mut content) = fresh();
+            content.write(0, &[1; 8192]).unwrap();
+            content.sync().unwrap();
+            content.write(0, &[2; 12288]).unwrap();
+            let mut choices = [false, true, true, length_is_new].into_iter();
+            content.cut(&mut || choices.next().unwrap()).unwrap();
+            let mut expected = [[1; 4096], [2; 4096]].concat();
+            if length_is_new {
+                expected.extend([2; 4096]);
+            }
+            assert_eq!(after_power_loss(&content), expected);
+        }
     }
 
     #[test]

@@ -10,9 +10,11 @@
 //! waiting      which do?                                             waiting 1 journal/ring-0
 //! release      what waits is carried out, nothing waits any more     released 1
 //! done         how many were carried out since the start?            done 42
+//! cut SEED     a power cut after which a part of what was not        cut
+//!              synced is there all the same, as the seed says
 //! ```
 //!
-//! The end of stdin unmounts it, without a power cut's losses being avoided either.
+//! The end of stdin unmounts it, and loses what was not synced too.
 #![forbid(unsafe_code)]
 
 mod content;
@@ -57,9 +59,31 @@ fn serve(backing: PathBuf, mountpoint: PathBuf) -> io::Result<()> {
     let session = fuser::spawn_mount(mounted.clone(), mountpoint, &config)?;
     say("mounted")?;
     for line in io::stdin().lock().lines() {
-        say(&obey(&mounted, line?.trim()))?;
+        let line = line?;
+        match line.strip_prefix("cut ") {
+            Some(seed) => return cut(&mounted, seed.trim().parse().map_err(io::Error::other)?),
+            None => say(&obey(&mounted, line.trim()))?,
+        }
     }
     session.umount_and_join()
+}
+
+/// The lock is never given back: no operation gets through any more.
+fn cut(mounted: &Mounted, seed: u64) -> io::Result<()> {
+    let mut world = mounted.world();
+    let mut state = seed;
+    let result = world.tree.cut(&mut || coin(&mut state));
+    result.map_err(|error| io::Error::other(format!("cut: {error:?}")))?;
+    say("cut")?;
+    std::process::exit(0)
+}
+
+/// Heads or tails, by splitmix64.
+fn coin(state: &mut u64) -> bool {
+    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let mixed = (*state ^ (*state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    (mixed ^ (mixed >> 31)) & 1 == 1
 }
 
 /// Carries out a command. Gives its answer.

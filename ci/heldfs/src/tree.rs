@@ -180,6 +180,20 @@ impl Tree {
         }
     }
 
+    /// A power cut that finds a part of what was not synced on the disk already, as `choose`
+    /// says. The names of a folder are all old or all new.
+    pub fn cut(&mut self, choose: &mut impl FnMut() -> bool) -> Result<(), Errno> {
+        let numbers: Vec<u64> = self.nodes.keys().copied().collect();
+        for number in numbers {
+            if let Ok(content) = self.content(number) {
+                content.cut(choose)?;
+            } else if choose() {
+                self.sync(number)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Makes a file's bytes, or a folder's names, durable. Not the name of the file itself.
     pub fn sync(&mut self, number: u64) -> Result<(), Errno> {
         if let Ok(content) = self.content(number) {
