@@ -30,12 +30,16 @@ pub struct Host {
     pub fault: Option<Fault>,
     /// Operations on paths with this in them take as long as they can.
     pub slow: Option<&'static str>,
+    /// There was no space in this life, and now there is.
+    pub has_space_again: bool,
     /// The node is to die now.
     pub is_dying: bool,
     /// An operation has failed in this life.
     pub has_failed: bool,
     /// How long the node has stood still so far, in ns.
     stalled_ns: u64,
+    /// [`Self::awake_ns`] while the node does not work.
+    asleep_since_ns: Option<u64>,
     /// When each operation in flight was submitted, in ns; in the disk's order.
     submitted_ns: Vec<u64>,
 }
@@ -56,9 +60,11 @@ impl Host {
             crash_after: None,
             fault: None,
             slow: None,
+            has_space_again: false,
             is_dying: false,
             has_failed: false,
             stalled_ns: 0,
+            asleep_since_ns: None,
             submitted_ns: Vec::new(),
         }
     }
@@ -79,7 +85,20 @@ impl Host {
 
     /// Time in which the node could work, in ns.
     pub fn awake_ns(&self) -> u64 {
-        self.now.mono_ns - self.stalled_ns
+        self.asleep_since_ns
+            .unwrap_or(self.now.mono_ns - self.stalled_ns)
+    }
+
+    /// The node has died or failed: it keeps no promises that are due later.
+    pub fn fall_asleep(&mut self) {
+        self.asleep_since_ns = Some(self.awake_ns());
+    }
+
+    /// The node works again.
+    pub fn wake_up(&mut self) {
+        if let Some(since_ns) = self.asleep_since_ns.take() {
+            self.stalled_ns = self.now.mono_ns - since_ns;
+        }
     }
 
     /// Starts a disk operation of an executor.
@@ -209,6 +228,7 @@ impl Host {
         self.crash_after = None;
         self.fault = None;
         self.slow = None;
+        self.has_space_again = false;
         self.is_dying = false;
         self.has_failed = false;
         self.submitted_ns.clear();

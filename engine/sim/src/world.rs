@@ -43,7 +43,6 @@ pub struct World {
     next_checker_key: u64,
     /// The node has said why it cannot go on.
     failed: Option<String>,
-    failed_awake_ns: Option<u64>,
     is_ready: bool,
     is_stopped: bool,
     steps: u64,
@@ -87,7 +86,6 @@ impl World {
             answers: BTreeMap::new(),
             next_checker_key: CHECKER_KEYS,
             failed: None,
-            failed_awake_ns: None,
             is_ready: false,
             is_stopped: false,
             steps: 0,
@@ -149,7 +147,6 @@ impl World {
     fn begin(&mut self, plan: &LifePlan) {
         self.life += 1;
         self.failed = None;
-        self.failed_awake_ns = None;
         self.is_ready = false;
         self.is_stopped = false;
         self.steps = 0;
@@ -202,6 +199,7 @@ impl World {
             return Ok(false);
         }
         self.host.crash_after = None;
+        self.host.wake_up();
         Ok(true)
     }
 
@@ -274,6 +272,7 @@ impl World {
             .is_some_and(|until| until <= self.host.now.mono_ns);
         if is_over {
             self.empty_disk();
+            self.host.has_space_again = self.host.has_failed;
         }
         Ok(())
     }
@@ -387,7 +386,7 @@ impl World {
                 Output::Failed(reason) => {
                     self.host.trace.note("failed", &[], || reason.clone());
                     self.failed = Some(reason);
-                    self.failed_awake_ns.get_or_insert(self.host.awake_ns());
+                    self.host.fall_asleep();
                 }
                 Output::Stopped => self.is_stopped = true,
             }
@@ -435,15 +434,14 @@ impl World {
         self.host.coverage.crash(&counts);
         if let Crash::PowerCut { .. } = plan.crash {
             self.host.coverage.hit("crash: power cut");
-            // A shard that has failed flushes nothing any more.
-            let awake_ns = self.failed_awake_ns.unwrap_or(self.host.awake_ns());
-            self.history.power_cut(awake_ns);
+            self.history.power_cut(self.host.awake_ns());
         } else {
             self.host.coverage.hit("crash: kill");
         }
         self.host
             .trace
             .note("crash", &[], || format!("{:?}: {counts:?}", plan.crash));
+        self.host.fall_asleep();
         self.clients.disconnected();
         self.answers.clear();
         self.host.end_life();

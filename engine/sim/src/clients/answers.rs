@@ -28,6 +28,7 @@ impl Clients {
         let Some(outstanding) = self.outstanding.remove(&ticket.key) else {
             return Ok(());
         };
+        self.asked_ns = outstanding.sent_ns;
         match (outstanding.question, request) {
             (Question::Produce(batches), Request::Produce(produce)) => {
                 self.produced(&batches, produce, outstanding.sent_awake_ns, around)
@@ -103,6 +104,10 @@ impl Clients {
             coverage.hit("ack of an idempotent batch");
         }
         let (records_count, is_fresh) = (sent.records_count, sent.sends == 1);
+        if is_fresh && std::mem::take(&mut around.host.has_space_again) {
+            let what = "appends resumed when space was back";
+            around.host.coverage.hit(what);
+        }
         let awake_ns = around.host.awake_ns();
         around.history.acknowledged(
             number,
@@ -190,7 +195,7 @@ impl Clients {
         refusal: Refusal,
         around: &mut Surroundings<'_>,
     ) -> Checked {
-        let is_live = self.topics.state_of(partition) == TopicState::Live;
+        let is_live = self.topics.is_live_since(partition, self.asked_ns);
         let has_reason = match refusal {
             Refusal::UnknownPartition => {
                 if self.topics.state_of(partition) == TopicState::Gone {
@@ -503,6 +508,7 @@ impl Clients {
                 let topic = self.topics.topic(index);
                 if topic.state == TopicState::Creating {
                     topic.state = TopicState::Live;
+                    topic.live_since_ns = around.host.now.mono_ns;
                 }
                 around.host.coverage.hit("topic created");
                 Ok(())

@@ -40,6 +40,8 @@ pub struct Clients {
     positions: BTreeMap<TopicPartition, i64>,
     outstanding: BTreeMap<u64, Outstanding>,
     next_key: u64,
+    /// When the question was asked whose answer is being looked at, in ns.
+    asked_ns: u64,
     /// File extents that were answered and not read yet.
     pub delayed: VecDeque<DelayedRead>,
     shards: u16,
@@ -144,6 +146,7 @@ impl Clients {
             positions: BTreeMap::new(),
             outstanding: BTreeMap::new(),
             next_key: 0,
+            asked_ns: 0,
             delayed: VecDeque::new(),
             shards: plan.shards,
             life: 0,
@@ -199,9 +202,10 @@ impl Clients {
     /// All appends were to be answered by now.
     pub fn check_all_answered(&self) -> Checked {
         // Readers that wait for a file, and clients of the controller, see the connection close.
-        let mut appends = self.outstanding.values().filter(|outstanding| {
-            matches!(outstanding.question, Question::Produce(_))
-        });
+        let mut appends = self
+            .outstanding
+            .values()
+            .filter(|outstanding| matches!(outstanding.question, Question::Produce(_)));
         match appends.next() {
             None => Ok(()),
             Some(question) => Err(Violation::new(

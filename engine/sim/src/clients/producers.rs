@@ -160,8 +160,14 @@ impl IdempotentProducer {
         };
         slot.in_flight -= 1;
         let stream = self.streams.entry(partition).or_default();
-        let before = stream.window.iter().take_while(|s| s.number != number);
-        let is_explained = before.clone().any(|slot| !slot.is_acknowledged);
+        let mut slots = stream.window.iter();
+        let is_open_before = slots
+            .by_ref()
+            .take_while(|slot| slot.number != number)
+            .any(|slot| !slot.is_acknowledged);
+        // A producer without state may begin anywhere: then what was refused before is lost to it.
+        let is_overtaken = slots.any(|slot| slot.is_acknowledged || slot.in_flight > 0);
+        let is_explained = is_open_before || is_overtaken;
         stream.failures += 1;
         if stream.failures > FAILURES_MAX {
             self.abandon();

@@ -19,10 +19,10 @@ impl Clients {
     /// What the clients do next.
     pub fn act(&mut self, around: &mut Surroundings<'_>) -> Wish {
         self.operations += 1;
-        if self.topics.live_partitions().len() < 3 {
-            if let Some(wish) = self.create_topic(around) {
-                return wish;
-            }
+        if self.topics.live_partitions().len() < 3
+            && let Some(wish) = self.create_topic(around)
+        {
+            return wish;
         }
         let choice = self.random.weighted(&[22, 34, 26, 8, 3, 3, 2, 1, 2, 1]);
         let wish = match choice {
@@ -111,7 +111,11 @@ impl Clients {
         }
         let numbers: Vec<u64> = batches.iter().map(|(number, _)| *number as u64).collect();
         around.host.trace.note("produce", &numbers, || {
-            format!("batches {numbers:?} to shard {}", shard.0)
+            let told: Vec<String> = batches
+                .iter()
+                .map(|(number, _)| describe(around.history, *number))
+                .collect();
+            format!("{} to shard {}", told.join(", "), shard.0)
         });
         let ticket = self.ticket(shard, around.host, Question::Produce(batches));
         Wish::Ask(shard, ticket, Request::Produce(produce))
@@ -180,7 +184,10 @@ impl Clients {
             let ticket = self.ticket(ShardId(0), around.host, Question::ProducerId(index));
             return Some(Wish::Control(ticket.key, ControlRequest::ProducerId));
         };
-        if let Some(zombie) = self.producers[index].zombie.take() {
+        // A zombie wakes up when its successor has written for a while.
+        if self.random.percent(10)
+            && let Some(zombie) = self.producers[index].zombie.take()
+        {
             return Some(self.send(around, vec![(zombie, Some(index))], true));
         }
         match self.random.below(100) {
@@ -380,6 +387,23 @@ impl Clients {
         let shard = self.outstanding.remove(&key)?.shard;
         around.host.coverage.hit("fetch cancelled");
         Some(Wish::Cancel(shard, sillon_shard::Ticket { shard, key }))
+    }
+}
+
+/// A batch, for traces.
+fn describe(history: &crate::history::History, number: usize) -> String {
+    let sent = &history.sent[number];
+    let info = sent.batch.info();
+    let place = name(history, sent.partition);
+    match info.producer {
+        None => format!("batch {number} for {place}"),
+        Some(producer) => format!(
+            "batch {number} for {place} (producer {}, epoch {}, sequences {}..={})",
+            producer.id,
+            producer.epoch,
+            info.base_sequence,
+            info.last_sequence()
+        ),
     }
 }
 

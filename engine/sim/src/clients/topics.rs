@@ -23,6 +23,8 @@ pub struct Topic {
     pub partitions: i32,
     /// What is known of it.
     pub state: TopicState,
+    /// Since when it is known to be there, in ns.
+    pub live_since_ns: u64,
 }
 
 /// What clients know of a topic.
@@ -54,6 +56,16 @@ impl Topics {
     pub fn state_of(&self, partition: TopicPartition) -> TopicState {
         let topic = self.all.iter().find(|topic| topic.id == partition.topic);
         topic.map_or(TopicState::Gone, |topic| topic.state)
+    }
+
+    /// Whether a partition was there for sure when something was sent at `sent_ns`, and still is.
+    pub fn is_live_since(&self, partition: TopicPartition, sent_ns: u64) -> bool {
+        let mut topics = self.all.iter();
+        topics.any(|topic| {
+            topic.id == partition.topic
+                && topic.state == TopicState::Live
+                && topic.live_since_ns <= sent_ns
+        })
     }
 
     /// Partitions of topics that are there for sure.
@@ -124,6 +136,7 @@ impl Topics {
             name: name.clone(),
             partitions: new.partitions,
             state: TopicState::Creating,
+            live_since_ns: u64::MAX,
         };
         for id in topic.partition_ids() {
             let mut fresh = PartitionHistory::new(id, &name, flush_messages, is_log_append_time);
@@ -164,6 +177,9 @@ impl Topics {
                 }
                 same => same,
             };
+            if topic.state == TopicState::Live {
+                topic.live_since_ns = 0;
+            }
         }
         Ok(())
     }

@@ -118,6 +118,7 @@ pub(super) fn number_of(batch: &[u8], scratch: &mut Scratch) -> Option<usize> {
 }
 
 /// Makes batches whose records carry their number.
+#[derive(Default)]
 pub struct BatchMaker {
     scratch: Scratch,
 }
@@ -137,14 +138,6 @@ pub struct BatchWish<'a> {
     pub compression: Compression,
     /// Bytes that stand in its first value behind the number.
     pub payload: Option<&'a [u8]>,
-}
-
-impl Default for BatchMaker {
-    fn default() -> BatchMaker {
-        BatchMaker {
-            scratch: Scratch::default(),
-        }
-    }
 }
 
 impl BatchMaker {
