@@ -44,8 +44,7 @@ pub struct ReplayedRound {
 #[error(
     "journal round {sequence}, expected in ring file {} at byte {} or at the start of the file \
      behind it, is missing or damaged, and rounds up to {durable_through} had been promised. \
-     Nothing was changed. Restore the file, let another replica lead, or give those records up \
-     with `sillon journal repair --accept-loss`",
+     Nothing was changed. Mend the disk or restore the file, then start again",
     position.file,
     position.offset
 )]

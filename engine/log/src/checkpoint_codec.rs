@@ -246,8 +246,8 @@ pub enum CheckpointError {
     },
     /// Damaged: the checksum does not match.
     #[error(
-        "the checkpoint of {len} bytes is damaged (its checksum does not match): restore it from \
-         a copy, or see `sillon journal repair --accept-loss`"
+        "the checkpoint of {len} bytes is damaged (its checksum does not match): mend the \
+         disk or restore the file, then start again"
     )]
     Checksum {
         /// Length of the file, in bytes.

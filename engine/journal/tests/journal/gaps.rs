@@ -24,7 +24,7 @@ fn a_hole_in_what_was_promised_is_named_with_its_place_and_the_way_out() {
         "file 0",
         "byte 16384",
         "up to 5",
-        "repair --accept-loss",
+        "restore the file",
     ] {
         assert!(text.contains(part), "{text}");
     }
