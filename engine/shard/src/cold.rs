@@ -48,6 +48,7 @@ pub(crate) enum ColdError {
 impl State {
     pub(crate) fn spawn_cold_fetch(&mut self, io: &Io, ticket: Ticket, fetch: Fetch) {
         let shared = self.shared.upgrade().expect("a shard owns its state");
+        self.cold_requests += 1;
         io.spawn(cold_fetch(shared, io.clone(), ticket, fetch));
     }
 
@@ -128,7 +129,9 @@ async fn cold_fetch(shared: Shared, io: Io, ticket: Ticket, mut fetch: Fetch) {
             }
         });
     }
-    shared.borrow_mut().reply(ticket, Request::Fetch(fetch));
+    let mut state = shared.borrow_mut();
+    state.cold_requests -= 1;
+    state.reply(ticket, Request::Fetch(fetch));
 }
 
 /// A segment that cannot be read takes its partition offline, not the shard.

@@ -39,6 +39,7 @@ impl State {
         }
         if is_cold {
             let shared = self.shared.upgrade().expect("a shard owns its state");
+            self.cold_requests += 1;
             io.spawn(search(shared, io.clone(), ticket, list));
         } else {
             self.reply(ticket, Request::ListOffsets(list));
@@ -103,6 +104,7 @@ async fn search(shared: Shared, io: Io, ticket: Ticket, mut list: Vec<ListOffset
         });
     }
     let mut state = shared.borrow_mut();
+    state.cold_requests -= 1;
     state.reply(ticket, Request::ListOffsets(list));
 }
 

@@ -420,6 +420,8 @@ impl RecoveredPartition {
             });
             done(write.await)?;
             self.log.written_back(&piece);
+            // Readers take it from the file; memory is for what comes.
+            while self.log.evict_one().is_some() {}
         }
         Ok(open.map(|(_, file)| file))
     }

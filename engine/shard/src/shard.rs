@@ -52,6 +52,7 @@ impl Shard {
                 clean_bytes: 0,
                 evictable: VecDeque::new(),
                 recently_read: VecDeque::new(),
+                cold_requests: 0,
                 dirty: BTreeSet::new(),
                 checkpoint: CheckpointState::default(),
                 phase: Phase::Opening,
@@ -247,7 +248,12 @@ impl State {
         for (id, incarnation, folder) in owned {
             match logs.remove(&incarnation) {
                 Some(found) => {
+                    let (clean_bytes, clean_count) = found.log.clean_in_memory();
                     let key = self.insert(id, found.log, found.high_watermark);
+                    if let Some(key) = key {
+                        self.clean_bytes += clean_bytes;
+                        self.evictable.push_back((key, incarnation, clean_count));
+                    }
                     if let (Some(key), Some(reason)) = (key, found.offline) {
                         self.take_offline(key, reason);
                     }
@@ -347,7 +353,9 @@ async fn stop(shared: Shared, io: Io) {
                 .partitions
                 .iter()
                 .flat_map(|(_, partition)| &partition.open);
-            let is_quiet = is_journal_quiet && open.all(|open| !open.is_allocating);
+            let is_quiet = is_journal_quiet
+                && open.all(|open| !open.is_allocating)
+                && state.cold_requests == 0;
             if is_quiet && !state.checkpoint.is_running {
                 let through = state.journal().writer.last_sequence();
                 let count = state.checkpoint.count;

@@ -36,6 +36,8 @@ pub(crate) struct State {
     pub(crate) clean_bytes: u64,
     /// Partitions in the order in which their batches became clean, with how many.
     pub(crate) evictable: VecDeque<(usize, PartitionIncarnation, usize)>,
+    /// Requests that look into files.
+    pub(crate) cold_requests: usize,
     /// Segments whose files were read, the latest last.
     pub(crate) recently_read: VecDeque<(usize, PartitionIncarnation, Offset)>,
     /// Partitions that may have dirty batches, oldest journal round first.

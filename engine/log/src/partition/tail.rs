@@ -312,6 +312,15 @@ impl PartitionLog {
         Some(bytes)
     }
 
+    /// What is in memory although it is in the segment files: bytes and batches.
+    pub fn clean_in_memory(&self) -> (u64, usize) {
+        let clean = self.tail.batches.range(..self.tail.clean_count);
+        (
+            clean.map(|batch| batch.bytes.len() as u64).sum(),
+            self.tail.clean_count,
+        )
+    }
+
     /// The batches in memory, oldest first.
     pub fn tail(&self) -> impl ExactSizeIterator<Item = &TailBatch> + DoubleEndedIterator {
         self.tail.batches.iter()
