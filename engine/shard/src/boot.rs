@@ -16,8 +16,7 @@ use sillon_log::{
 };
 use sillon_record::{BrokerId, PartitionIncarnation, TopicId};
 
-use crate::checkpoint::{Place, encode_log, header, replace_file};
-use crate::cold::read_file;
+use crate::checkpoint::{Place, encode_log, header};
 use crate::layout::{
     CHECKPOINT, CHECKPOINT_NEW, is_creating_folder, journal_folder, parse_journal_folder, ring_file,
 };
@@ -25,6 +24,7 @@ use crate::lifecycle::empty_folder;
 use crate::metadata_log::{MetadataLogError, load};
 use crate::procedure::{Io, Procedures, done, join_all};
 use crate::recovery::{RecoveredPartition, RecoveryError, Source, recover};
+use crate::small_file::{read_file, replace_file};
 use crate::{
     Access, Action, DiskError, DiskOp, DiskOutput, DiskResult, IoClass, LogLevel, MetadataLog, Now,
     OpId, ShardConfig, ShardId, ShardMemory, owner, reserve,

@@ -1,7 +1,6 @@
 //! Checkpoints: what a shard knows becomes one durable file, so that the journal before it can be
 //! used again and a restart replays only what came after.
 
-use sillon_buffer::Slice;
 use sillon_buffer::planted::{self, Bug};
 use sillon_journal::ChainPoint;
 use sillon_log::partition::{CHECKPOINT_INDEX_ENTRIES_MAX, PartitionLog};
@@ -13,10 +12,9 @@ use sillon_record::{LeaderEpoch, Offset, PartitionIncarnation, TopicPartition};
 
 use crate::layout::{CHECKPOINT, CHECKPOINT_NEW, journal_folder};
 use crate::procedure::{Call, Io, done, yield_now};
+use crate::small_file::{replace_file, write_file};
 use crate::state::{Phase, Shared, State};
-use crate::{
-    Access, DiskError, DiskOp, DiskResult, FileId, IoClass, ShardConfig, TICK_MS, reserve,
-};
+use crate::{DiskError, DiskOp, DiskResult, FileId, ShardConfig, TICK_MS, reserve};
 
 /// A checkpoint begins at the latest this long after the last one, in ns.
 const AFTER_NS: u64 = 30_000_000_000;
@@ -487,66 +485,6 @@ fn flushed(result: DiskResult) -> Result<(), DiskError> {
         }),
         Err(error) => Err(error),
     }
-}
-
-/// Writes a small file and makes its content durable, not its name.
-pub(crate) async fn write_file(io: &Io, path: &str, content: &[u8]) -> Result<(), DiskError> {
-    let file = io.new_file();
-    let opened = io.call(DiskOp::Open {
-        file,
-        path: path.into(),
-        create: true,
-        access: Access::Buffered,
-    });
-    done(opened.await)?;
-    let written = async {
-        done(io.call(DiskOp::Truncate { file, len: 0 }).await)?;
-        if !content.is_empty() {
-            let pieces = vec![Slice::copy_of(content)];
-            let write = io.call(DiskOp::Write {
-                file,
-                position: 0,
-                pieces,
-                class: IoClass::Background,
-            });
-            done(write.await)?;
-        }
-        done(io.call(DiskOp::Sync { file }).await)
-    };
-    let result = written.await;
-    let closed = done(io.call(DiskOp::Close { file }).await);
-    result?;
-    closed
-}
-
-/// Replaces a small file so that a crash leaves the old or the new one, whole.
-pub(crate) async fn replace_file(
-    io: &Io,
-    folder: &str,
-    name: &str,
-    new_name: &str,
-    content: &[u8],
-) -> Result<(), DiskError> {
-    let prefix = match folder {
-        "" => String::new(),
-        folder => format!("{folder}/"),
-    };
-    let (to, from) = (format!("{prefix}{name}"), format!("{prefix}{new_name}"));
-    write_file(io, &from, content).await?;
-    let renamed = io.call(DiskOp::Rename {
-        from: from.into(),
-        to: to.into(),
-    });
-    done(renamed.await)?;
-    if planted::is(Bug::RenameWithoutFolderSync) {
-        return Ok(());
-    }
-    done(
-        io.call(DiskOp::SyncFolder {
-            path: folder.into(),
-        })
-        .await,
-    )
 }
 
 /// Makes a checkpoint the one that a restart begins with.

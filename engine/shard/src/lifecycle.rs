@@ -15,11 +15,10 @@ use sillon_record::{LeaderEpoch, Offset, PartitionIncarnation, TopicId, TopicPar
 use sillon_replication::Replicas;
 
 use crate::boot::topic_of;
-use crate::checkpoint::write_file;
-use crate::cold::read_file;
 use crate::layout::creating_folder;
 use crate::partition::{Partition, Readiness, RecentPlaces};
 use crate::procedure::{Io, Signal, done};
+use crate::small_file::{read_file, write_file};
 use crate::state::{Phase, Shared, State};
 use crate::{Access, Action, DiskError, DiskOp, DiskOutput, LogLevel, Refusal, owner};
 

@@ -1,11 +1,9 @@
 //! Questions about offsets: the ends of the log, offsets by time, and the ends of leader epochs.
 
 use sillon_log::partition::Segment;
-use sillon_record::{
-    BatchHeader, DECOMPRESSED_BYTES_MAX, Offset, PartitionIncarnation, Records, Scratch,
-};
+use sillon_record::{BatchHeader, DECOMPRESSED_BYTES_MAX, Offset, Records, Scratch};
 
-use crate::cold::{ColdError, Passed, damaged, load_index, read_part, restore_tail, walk};
+use crate::partition_files::{ColdError, PartitionFiles, Passed};
 use crate::procedure::Io;
 use crate::state::{Phase, Shared, State};
 use crate::{EpochEnd, FoundOffset, ListOffset, OffsetTarget, Refusal, Request, Ticket};
@@ -79,29 +77,22 @@ async fn search(shared: Shared, io: Io, ticket: Ticket, mut list: Vec<ListOffset
         if question.outcome.is_some() {
             continue;
         }
-        let found = {
-            let state = shared.borrow();
-            let key = state.partition_key(question.partition);
-            key.map(|key| (key, state.partitions[key].incarnation))
-        };
+        let found = shared.borrow().place(question.partition);
         let Some((key, incarnation)) = found else {
             question.outcome = Some(Err(Refusal::UnknownPartition));
             continue;
         };
-        let found = match question.target {
-            OffsetTarget::AtOrAfter(timestamp_ms) => {
-                by_time(&shared, &io, key, incarnation, timestamp_ms).await
-            }
-            _ => by_largest_time(&shared, &io, key, incarnation).await,
+        let files = PartitionFiles {
+            shared: &shared,
+            io: &io,
+            key,
+            incarnation,
         };
-        question.outcome = Some(match found {
-            Ok(found) => Ok(found),
-            Err(ColdError::Gone) => Err(Refusal::UnknownPartition),
-            Err(error) => {
-                damaged(&shared, key, incarnation, &error);
-                Err(Refusal::Storage)
-            }
-        });
+        let found = match question.target {
+            OffsetTarget::AtOrAfter(timestamp_ms) => by_time(&files, timestamp_ms).await,
+            _ => by_largest_time(&files).await,
+        };
+        question.outcome = Some(files.answer(found));
     }
     let mut state = shared.borrow_mut();
     state.cold_requests -= 1;
@@ -109,18 +100,9 @@ async fn search(shared: Shared, io: Io, ticket: Ticket, mut list: Vec<ListOffset
 }
 
 /// The first record with the largest timestamp among those that may be read.
-async fn by_largest_time(
-    shared: &Shared,
-    io: &Io,
-    key: usize,
-    incarnation: PartitionIncarnation,
-) -> Result<Option<FoundOffset>, ColdError> {
-    restore_tail(shared, io, key, incarnation).await?;
-    let (mut largest, partly) = {
-        let state = shared.borrow();
-        if !state.is_same(key, incarnation) {
-            return Err(ColdError::Gone);
-        }
+async fn by_largest_time(files: &PartitionFiles<'_>) -> Result<Option<FoundOffset>, ColdError> {
+    files.restore_tail().await?;
+    let (mut largest, partly) = files.state(|state, key| {
         let log = &state.partitions[key].log;
         let end = state.readable_end(key);
         // What is above the high watermark is in memory: leave it out there, and take segments
@@ -141,7 +123,7 @@ async fn by_largest_time(
             parts.push((segment.base_offset, known.copied(), limit));
         }
         (newest.max(stored), parts)
-    };
+    })?;
     // Of the others, what is in the file is below it too.
     for (segment_base, known, limit) in partly {
         let from = known.map_or(0, |entry| u64::from(entry.position));
@@ -150,49 +132,32 @@ async fn by_largest_time(
             largest = largest.max(Some(batch.max_timestamp_ms));
             true
         };
-        walk(
-            shared,
-            io,
-            key,
-            incarnation,
-            segment_base,
-            from,
-            limit,
-            visit,
-        )
-        .await?;
+        files.walk(segment_base, from, limit, visit).await?;
     }
     match largest {
-        Some(largest) if largest >= 0 => by_time(shared, io, key, incarnation, largest).await,
+        Some(largest) if largest >= 0 => by_time(files, largest).await,
         _ => Ok(None),
     }
 }
 
 /// The first record at or after a time.
 async fn by_time(
-    shared: &Shared,
-    io: &Io,
-    key: usize,
-    incarnation: PartitionIncarnation,
+    files: &PartitionFiles<'_>,
     timestamp_ms: i64,
 ) -> Result<Option<FoundOffset>, ColdError> {
     let mut behind = Offset(-1);
     loop {
-        let segment_base = {
-            let state = shared.borrow();
-            if !state.is_same(key, incarnation) {
-                return Err(ColdError::Gone);
-            }
-            let mut segments = state.partitions[key].log.segments().iter();
+        let candidate = files.partition(|partition| {
+            let mut segments = partition.log.segments().iter();
             let candidate = segments.find(|segment| {
                 segment.base_offset > behind && segment.max_timestamp_ms >= timestamp_ms
             });
-            match candidate {
-                Some(segment) => segment.base_offset,
-                None => return Ok(None),
-            }
+            candidate.map(|segment| segment.base_offset)
+        })?;
+        let Some(segment_base) = candidate else {
+            return Ok(None);
         };
-        let found = in_segment(shared, io, key, incarnation, segment_base, timestamp_ms).await?;
+        let found = in_segment(files, segment_base, timestamp_ms).await?;
         if found.is_some() {
             return Ok(found);
         }
@@ -201,39 +166,24 @@ async fn by_time(
 }
 
 async fn in_segment(
-    shared: &Shared,
-    io: &Io,
-    key: usize,
-    incarnation: PartitionIncarnation,
+    files: &PartitionFiles<'_>,
     segment_base: Offset,
     timestamp_ms: i64,
 ) -> Result<Option<FoundOffset>, ColdError> {
-    restore_tail(shared, io, key, incarnation).await?;
-    load_index(shared, io, key, incarnation, segment_base).await?;
-    let from = {
-        let state = shared.borrow();
-        if !state.is_same(key, incarnation) {
-            return Err(ColdError::Gone);
-        }
-        let log = &state.partitions[key].log;
-        let segment = log.segment(segment_base).ok_or(ColdError::Gone)?;
-        let index = segment.index.as_ref();
+    files.restore_tail().await?;
+    files.load_index(segment_base).await?;
+    let from = files.partition(|partition| {
+        let segment = partition.log.segment(segment_base);
+        let index = segment.and_then(|segment| segment.index.as_ref());
         index.map_or(0, |index| index.position_for_time(timestamp_ms))
-    };
+    })?;
     let mut behind = u64::from(from);
     loop {
-        let limit = {
-            let state = shared.borrow();
-            if !state.is_same(key, incarnation) {
-                return Err(ColdError::Gone);
-            }
-            // Looked at anew each time: meanwhile batches move from the tail to the file.
-            let limit = state.partitions[key].log.file_limit(segment_base);
-            if behind >= limit {
-                return Ok(in_tail(&state, key, segment_base, timestamp_ms));
-            }
-            limit
-        };
+        // Looked at anew each time: meanwhile batches move from the tail to the file.
+        let limit = files.partition(|partition| partition.log.file_limit(segment_base))?;
+        if behind >= limit {
+            return files.state(|state, key| in_tail(state, key, segment_base, timestamp_ms));
+        }
         let mut candidate = None;
         let visit = |batch: Passed| {
             if batch.max_timestamp_ms >= timestamp_ms {
@@ -241,33 +191,21 @@ async fn in_segment(
             }
             candidate.is_none()
         };
-        walk(
-            shared,
-            io,
-            key,
-            incarnation,
-            segment_base,
-            behind,
-            limit,
-            visit,
-        )
-        .await?;
+        files.walk(segment_base, behind, limit, visit).await?;
         let Some(batch) = candidate else {
             behind = limit;
             continue;
         };
-        let position = batch.position;
-        let size = batch.size;
-        let content = read_part(shared, io, key, incarnation, segment_base, position, size).await?;
-        let state = shared.borrow();
-        if !state.is_same(key, incarnation) {
-            return Err(ColdError::Gone);
+        let content = files.read(segment_base, batch.position, batch.size).await?;
+        let found = files.state(|state, key| {
+            let start = state.partitions[key].log.log_start();
+            let end = state.readable_end(key);
+            in_batch(&content, timestamp_ms, start).map(|found| (found, found.offset < end))
+        })?;
+        if let Some((found, is_readable)) = found {
+            return Ok(is_readable.then_some(found));
         }
-        let start = state.partitions[key].log.log_start();
-        if let Some(found) = in_batch(&content, timestamp_ms, start) {
-            return Ok((found.offset < state.readable_end(key)).then_some(found));
-        }
-        behind = position + size;
+        behind = batch.position + batch.size;
     }
 }
 

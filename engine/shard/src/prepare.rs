@@ -3,8 +3,8 @@
 
 use sillon_record::{Offset, PartitionIncarnation};
 
-use crate::cold::{ColdError, restore_tail};
 use crate::partition::{OpenSegment, Readiness};
+use crate::partition_files::{ColdError, PartitionFiles};
 use crate::procedure::{Io, done};
 use crate::state::{Shared, State};
 use crate::{Access, DiskError, DiskOp, FileId, LogLevel, Refusal};
@@ -125,7 +125,13 @@ async fn open_and_allocate(
     key: usize,
     incarnation: PartitionIncarnation,
 ) -> Result<(), ColdError> {
-    restore_tail(shared, io, key, incarnation).await?;
+    let files = PartitionFiles {
+        shared,
+        io,
+        key,
+        incarnation,
+    };
+    files.restore_tail().await?;
     let (base_offset, path, is_open) = {
         let mut state = shared.borrow_mut();
         if !state.is_same(key, incarnation) {

@@ -21,9 +21,9 @@ use sillon_log::{
 use sillon_record::{Offset, PartitionIncarnation, TopicPartition};
 
 use crate::checkpoint::close_segment;
-use crate::cold::read_file;
 use crate::layout::{CHECKPOINT, journal_folder, ring_file};
 use crate::procedure::{Io, bytes, done, join_all};
+use crate::small_file::read_file;
 use crate::{Access, DiskError, DiskOp, DiskOutput, FileId, IoClass};
 
 /// Replayed bytes that are kept in memory before they are written to the segments.
