@@ -94,12 +94,15 @@ impl PartitionFiles<'_> {
         found.map_err(|error| match error {
             ColdError::Gone => Refusal::UnknownPartition,
             error => {
-                // When it is gone by now, there is nothing left to take offline.
-                let _ = self.state(|state, key| {
+                let taken_offline = self.state(|state, key| {
                     let folder = state.partitions[key].folder.clone();
                     state.take_offline(key, format!("{folder} cannot be read: {error}"));
                 });
-                Refusal::Storage
+                match taken_offline {
+                    Ok(()) => Refusal::Storage,
+                    // Its files went while they were read.
+                    Err(_) => Refusal::UnknownPartition,
+                }
             }
         })
     }
