@@ -172,13 +172,13 @@ impl Clients {
                 }
             }
             Refusal::InvalidProducerEpoch => {
-                let index = producer.unwrap_or_default();
-                let sent = &around.history.sent[number];
-                let epoch = sent.batch.info().producer.map(|producer| producer.epoch);
-                let current = self.producers[index]
-                    .identity
-                    .map(|identity| identity.epoch);
-                if epoch >= current && current.is_some() {
+                let sent = around.history.sent[number].batch.info().producer;
+                // A zombie's producer may have given way to another one by now.
+                let current = producer.and_then(|index| self.producers[index].identity);
+                let is_current = current
+                    .zip(sent)
+                    .is_some_and(|(current, sent)| current.id == sent.id && sent >= current);
+                if is_current {
                     return self.unexpected(partition, refusal, around);
                 }
                 around.host.coverage.hit("old producer epoch refused");
