@@ -98,9 +98,20 @@ fn campaign(options: &Options, seeds: u64) -> bool {
     campaign.violations.is_empty() && unseen.is_empty()
 }
 
+/// A reused incarnation shows only when a round of an earlier life continues the chain of this one.
+/// The chain's checksum and the leader epoch, which every start raises and every entry carries,
+/// each keep that out as well, so that no run of the whole node tells the difference. What the
+/// incarnation keeps out on its own is shown in `engine/journal/tests`
+/// (`a_round_of_an_earlier_life_does_not_continue_the_chain`).
+const HIDDEN_BY_OTHER_RULES: Bug = Bug::IncarnationReused;
+
 fn mutants(options: &Options, name: &str) -> bool {
     let mut all_caught = true;
     for bug in Bug::ALL {
+        if name == "all" && bug == HIDDEN_BY_OTHER_RULES {
+            println!("{bug:?}: left to the journal's own tests (see engine/sim/src/main.rs)");
+            continue;
+        }
         if name != "all" && name != format!("{bug:?}") {
             continue;
         }
