@@ -26,11 +26,6 @@ impl State {
         io.spawn(prepare(shared, io.clone(), key, incarnation));
     }
 
-    /// Gives the active segment room for `size` bytes more; then what waits is appended.
-    pub(crate) fn allocate_ahead(&mut self, io: &Io, key: usize, _size: u64) {
-        self.prepare(io, key);
-    }
-
     /// Reserves the next room before the last one is used up. Nobody waits for it.
     pub(crate) fn reserve_ahead(&mut self, io: &Io, key: usize) {
         let shared = self.shared.upgrade().expect("a shard owns its state");

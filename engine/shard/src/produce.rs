@@ -171,8 +171,7 @@ impl State {
             .active_file()
             .is_some_and(|file| file.allocated_bytes >= end);
         if !has_space {
-            partition.readiness = Readiness::Preparing;
-            self.allocate_ahead(io, key, size);
+            self.prepare(io, key);
             return Attempt::Blocked;
         }
         if !self.has_room(size) {
