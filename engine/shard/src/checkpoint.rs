@@ -65,8 +65,7 @@ impl State {
         self.checkpoint.is_wanted = false;
         self.checkpoint.parts.clear();
         for (_, partition) in &mut self.partitions {
-            let end = partition.log.active().size_bytes;
-            partition.image_is_due = end % sillon_buffer::BLOCK_BYTES as u64 != 0;
+            partition.image_is_due = partition.log.ends_within_a_block();
         }
         self.limit_producers();
         let chain = self.journal().writer.chain_point();

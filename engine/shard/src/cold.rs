@@ -2,7 +2,7 @@
 //! a walk over batch headers; the records themselves leave the shard by reference.
 
 use sillon_log::partition::ReadPlan;
-use sillon_record::{Offset, PartitionIncarnation, TopicPartition};
+use sillon_record::Offset;
 
 use crate::partition::Readiness;
 use crate::partition_files::{ColdError, PartitionFiles, Passed};
@@ -64,16 +64,9 @@ async fn cold_fetch(shared: Shared, io: Io, ticket: Ticket, mut fetch: Fetch) {
             total += known.as_ref().map_or(0, |fetched| fetched.records_bytes);
             continue;
         }
-        let found = shared.borrow().place(entry.partition);
-        let Some((key, incarnation)) = found else {
+        let Some(files) = PartitionFiles::find(&shared, &io, entry.partition) else {
             entry.outcome = Some(Err(Refusal::UnknownPartition));
             continue;
-        };
-        let files = PartitionFiles {
-            shared: &shared,
-            io: &io,
-            key,
-            incarnation,
         };
         let room = fetch.max_bytes.saturating_sub(total).min(entry.max_bytes);
         let fetched = fetch_file(&files, entry.offset, room, total == 0).await;
@@ -109,12 +102,6 @@ impl PartitionFiles<'_> {
 }
 
 impl State {
-    /// A partition's key, and which life of it has it.
-    pub(crate) fn place(&self, id: TopicPartition) -> Option<(usize, PartitionIncarnation)> {
-        let key = self.partition_key(id)?;
-        Some((key, self.partitions[key].incarnation))
-    }
-
     /// Takes one partition offline: it refuses appends until the broker is started again.
     pub(crate) fn take_offline(&mut self, key: usize, reason: String) {
         self.log(

@@ -114,10 +114,7 @@ impl State {
             Some(leader) => replicas.become_follower(epoch, leader),
             None => {}
         }
-        let image_is_due = !log
-            .active()
-            .size_bytes
-            .is_multiple_of(sillon_buffer::BLOCK_BYTES as u64);
+        let image_is_due = log.ends_within_a_block();
         let config: TopicConfig = topic.config;
         let fresh = Partition {
             id,

@@ -77,16 +77,9 @@ async fn search(shared: Shared, io: Io, ticket: Ticket, mut list: Vec<ListOffset
         if question.outcome.is_some() {
             continue;
         }
-        let found = shared.borrow().place(question.partition);
-        let Some((key, incarnation)) = found else {
+        let Some(files) = PartitionFiles::find(&shared, &io, question.partition) else {
             question.outcome = Some(Err(Refusal::UnknownPartition));
             continue;
-        };
-        let files = PartitionFiles {
-            shared: &shared,
-            io: &io,
-            key,
-            incarnation,
         };
         let found = match question.target {
             OffsetTarget::AtOrAfter(timestamp_ms) => by_time(&files, timestamp_ms).await,

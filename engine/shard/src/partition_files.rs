@@ -2,7 +2,9 @@
 //! the end that shares a block with what will be appended.
 
 use sillon_log::{SegmentIndex, decode_offset_index};
-use sillon_record::{BATCH_HEADER_BYTES, BatchHeader, Offset, PartitionIncarnation};
+use sillon_record::{
+    BATCH_HEADER_BYTES, BatchHeader, Offset, PartitionIncarnation, TopicPartition,
+};
 
 use crate::partition::Partition;
 use crate::procedure::{Io, bytes, done};
@@ -48,7 +50,23 @@ pub(crate) struct PartitionFiles<'a> {
     pub(crate) incarnation: PartitionIncarnation,
 }
 
-impl PartitionFiles<'_> {
+impl<'a> PartitionFiles<'a> {
+    /// Those of a partition that the shard has now.
+    pub(crate) fn find(
+        shared: &'a Shared,
+        io: &'a Io,
+        id: TopicPartition,
+    ) -> Option<PartitionFiles<'a>> {
+        let state = shared.borrow();
+        let key = state.partition_key(id)?;
+        Some(PartitionFiles {
+            shared,
+            io,
+            key,
+            incarnation: state.partitions[key].incarnation,
+        })
+    }
+
     /// Looks at the shard, with this partition's key in it.
     pub(crate) fn state<R>(
         &self,

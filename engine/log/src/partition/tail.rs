@@ -212,6 +212,12 @@ impl PartitionLog {
         self.tail.prefix = Some(prefix);
     }
 
+    /// Whether the next append shares a partly filled block with what is there.
+    pub fn ends_within_a_block(&self) -> bool {
+        let end = self.active().size_bytes;
+        end != floor(end)
+    }
+
     /// What a tail image holds: the bytes of the partly filled block that the next append will
     /// share. Empty when the log ends at a block's border.
     pub fn block_prefix(&self) -> Vec<u8> {
