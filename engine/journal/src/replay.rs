@@ -111,9 +111,13 @@ impl Replay {
         Ok(None)
     }
 
-    /// After [`Self::next`] gave none: looks through the rest of the ring for what the journal had
+    /// After [`Self::next`] gave none: looks behind the end of the chain for what the journal had
     /// promised. Gives the point where the chain goes on, under a new incarnation; what lies
     /// behind it was never promised.
+    ///
+    /// A round that promises the missing one begins near it, because a journal is flushed after
+    /// [`RingLayout::unflushed_bytes_max`]; so block by block only that far. Wider damage, a lost
+    /// file for instance, shows at the starts of the files behind, where a round always begins.
     ///
     /// # Errors
     /// What the reader says; within that, the [`Gap`], when the chain ends before a promise does.
@@ -121,10 +125,22 @@ impl Replay {
         &mut self,
         reader: &mut R,
     ) -> Result<Result<ChainPoint, Gap>, R::Error> {
+        let ring_end = self.from + self.layout.capacity_bytes();
+        let near_end = ring_end.min(self.at + self.layout.promise_bytes_max());
         let mut start = self.at;
-        while let Some((found, header)) = self.find(reader, start).await? {
-            self.durable_through = self.durable_through.max(header.durable_through.get());
-            start = found + BLOCK;
+        let mut end = near_end;
+        while start < ring_end {
+            match self.find(reader, start, end).await? {
+                Some((found, header)) => {
+                    self.durable_through = self.durable_through.max(header.durable_through.get());
+                    start = found + BLOCK;
+                }
+                None => start = end,
+            }
+            if start >= near_end {
+                start = self.layout.next_file(start);
+                end = ring_end.min(start + BLOCK);
+            }
         }
         if self.durable_through >= self.next_sequence && !planted::is(Bug::GapIgnored) {
             return Ok(Err(Gap {
@@ -145,8 +161,9 @@ impl Replay {
         &mut self,
         reader: &mut R,
     ) -> Result<Option<ReplayedRound>, R::Error> {
+        let end = self.from + self.layout.capacity_bytes();
         let mut start = self.at;
-        while let Some((found, header)) = self.find(reader, start).await? {
+        while let Some((found, header)) = self.find(reader, start, end).await? {
             if let Some(round) = self.take(reader, found, header).await? {
                 return Ok(Some(round));
             }
@@ -168,14 +185,15 @@ impl Replay {
         }
     }
 
-    /// The first round at or behind `start`, block by block to where the walk began, that was
-    /// sealed after the chain's last: its headers are whole, its payloads need not be.
+    /// The first round that begins at or behind `start` and before `end`, looked for block by
+    /// block, and was sealed after the chain's last: its headers are whole, its payloads need not
+    /// be.
     async fn find<R: RingReader>(
         &mut self,
         reader: &mut R,
         mut start: u64,
+        end: u64,
     ) -> Result<Option<(u64, RoundHeader)>, R::Error> {
-        let end = self.from + self.layout.capacity_bytes();
         while start < end {
             let position = self.layout.position(start);
             if self.window.at(reader, position).await?.is_empty() {

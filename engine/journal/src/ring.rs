@@ -3,6 +3,13 @@ use sillon_buffer::BLOCK_BYTES;
 /// A block as the ring counts, in bytes.
 pub(crate) const BLOCK: u64 = BLOCK_BYTES as u64;
 
+/// See [`RingLayout::unflushed_bytes_max`]: 8 MiB take about 8 ms at the 1 GB/s of one good disk,
+/// and only topics that do not wait for a flush ever get there.
+const UNFLUSHED_BYTES_MAX: u64 = 8 << 20;
+
+/// What the headers of a round add to its largest payload, rounded up to blocks, in bytes.
+const ENTRY_HEADERS_SLACK: u64 = 2 * BLOCK;
+
 /// One life of a journal, durable in the manifest: another shard count means other ids.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct JournalId(pub u128);
@@ -40,6 +47,20 @@ impl RingLayout {
         self.files > 0
             && self.file_bytes.is_multiple_of(BLOCK)
             && (Self::FILE_BYTES_MIN..=Self::FILE_BYTES_MAX).contains(&self.file_bytes)
+    }
+
+    /// A journal is flushed at the latest when this much of it has been written since its last
+    /// flush, in bytes: recovery then finds what was promised without reading the whole ring.
+    pub fn unflushed_bytes_max(&self) -> u64 {
+        UNFLUSHED_BYTES_MAX.min(self.file_bytes / 4)
+    }
+
+    /// How far behind a round that was flushed and is lost the next begins that promises it, in
+    /// bytes, even when one more is lost: what was not flushed before the last round of its flush,
+    /// that round, the file end which the next one may have left out, and one more. Each is at
+    /// most a quarter of a file and a block of headers.
+    pub(crate) fn promise_bytes_max(&self) -> u64 {
+        self.unflushed_bytes_max() + 4 * (self.file_bytes / 4 + ENTRY_HEADERS_SLACK)
     }
 
     /// Whether a round could begin at `position`.

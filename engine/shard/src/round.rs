@@ -47,6 +47,7 @@ impl State {
             syncs_left: 0,
             submitted_ns: now_ns,
         });
+        journal.unflushed_bytes += round.len_bytes;
         if !journal.unsynced_files.contains(&round.file) {
             journal.unsynced_files.push(round.file);
         }
@@ -125,6 +126,7 @@ impl State {
             let must_flush = in_flight.must_flush
                 || journal.flush_is_wanted
                 || is_due
+                || journal.unflushed_bytes >= journal.ring.unflushed_bytes_max()
                 || journal.unsynced_files.len() > 1;
             in_flight.must_flush = must_flush;
             if must_flush {
@@ -144,6 +146,7 @@ impl State {
                 return;
             }
             let sequence = in_flight.sequence;
+            journal.unflushed_bytes = 0;
             journal.unsynced_files.clear();
             journal.flush_due_ns = None;
             journal.writer.flushed(sequence);

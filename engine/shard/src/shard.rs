@@ -319,6 +319,7 @@ async fn begin_life(shared: &Shared, io: &Io, chain: ChainPoint) -> Result<(), D
         in_flight: None,
         written: through,
         promised_submitted_ns: 0,
+        unflushed_bytes: 0,
         unsynced_files: Vec::new(),
         flush_due_ns: None,
         flush_is_wanted: false,

@@ -89,6 +89,8 @@ pub(crate) struct Journal {
     pub(crate) written: u64,
     /// When that round was submitted, in ns.
     pub(crate) promised_submitted_ns: u64,
+    /// What was written since the last flush, in bytes.
+    pub(crate) unflushed_bytes: u64,
     /// Ring files that were written since their last flush.
     pub(crate) unsynced_files: Vec<u32>,
     /// When what was written or gathered must be flushed although no append waits for it, in ns.

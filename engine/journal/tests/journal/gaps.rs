@@ -1,5 +1,5 @@
 use sillon_buffer::Slice;
-use sillon_journal::{ChainPoint, EntryKind, Gap, Replay};
+use sillon_journal::{ChainPoint, EntryKind, Gap, Replay, RingLayout};
 
 use crate::ring::*;
 
@@ -69,8 +69,14 @@ fn the_checkpoints_own_promise_counts() {
     assert_eq!(journal.replay(from).1.unwrap_err().durable_through, 1);
 }
 
+/// A ring so long that recovery does not look through all of it.
+const LONG: RingLayout = RingLayout {
+    files: 6,
+    file_bytes: 64 << 10,
+};
+
 #[test]
-fn a_witness_is_found_wherever_in_the_ring_it_lies() {
+fn a_witness_is_found_right_up_to_where_the_ring_was_begun() {
     let mut journal = Journal::fresh();
     for _ in 0..10 {
         journal.flushed_round(4);
@@ -78,17 +84,44 @@ fn a_witness_is_found_wherever_in_the_ring_it_lies() {
     let checkpoint = journal.writer.chain_point();
     journal.writer.recycle(10);
     let first = journal.flushed_round(8);
-    // All that follows is damaged too, but for the last, right before the checkpoint's place.
-    let mut between: Vec<_> = (0..10).map(|_| journal.flushed_round(4)).collect();
-    let last = between.pop().expect("there are ten").position;
-    assert_eq!((last.file, last.offset), (2, 4 * BLOCK));
-    for round in &between {
-        journal.ring.flip(round.position, 1);
+    // The next four are damaged too: the fifth says what it knows.
+    for _ in 0..4 {
+        let position = journal.flushed_round(4).position;
+        journal.ring.flip(position, 1);
     }
+    journal.flushed_round(4);
     journal.ring.flip(first.position, 1);
     let gap = journal.replay(checkpoint).1.unwrap_err();
-    assert_eq!((gap.sequence, gap.durable_through), (11, 20));
+    assert_eq!((gap.sequence, gap.durable_through), (11, 15));
     assert_eq!(gap.position, first.position);
+}
+
+#[test]
+fn a_ring_file_that_is_lost_shows_at_the_start_of_the_next() {
+    let mut journal = Journal::new(LONG, LIFE, ChainPoint::FRESH);
+    let mut written = Vec::new();
+    loop {
+        let round = journal.flushed_round(2);
+        let file = round.position.file;
+        written.push(round);
+        if file == 4 {
+            break;
+        }
+    }
+    // The third file and all of the fourth: far more than what is looked through block by block.
+    for round in &written {
+        if (2..4).contains(&round.position.file) {
+            journal.ring.flip(round.position, 1);
+        }
+    }
+    let mut replay = Replay::new(LONG, ID, LIFE, ChainPoint::FRESH);
+    while infallible(replay.next(&mut journal.ring)).is_some() {}
+    let gap = infallible(replay.finish(&mut journal.ring)).unwrap_err();
+    let first = written.iter().position(|round| round.position.file == 2);
+    let lost = written[first.expect("the ring was filled")].clone();
+    assert_eq!(gap.sequence, lost.sequence);
+    let last = written.last().expect("the ring was filled");
+    assert_eq!(gap.durable_through, last.sequence - 1);
 }
 
 #[test]
