@@ -47,6 +47,9 @@ pub enum ControllerEvent {
     /// The append in flight is durable. (One that fails is no event: the node stops, and what
     /// became of it shows when the log is read again.)
     Durable,
+    /// There is no space for the append in flight, and nothing of it was written: what it holds is
+    /// refused.
+    NoSpace,
     /// A partition is open, or cannot be opened.
     PartitionReady {
         /// Which.
@@ -59,7 +62,8 @@ pub enum ControllerEvent {
 /// What the controller wants done.
 #[derive(Debug)]
 pub enum ControllerAction {
-    /// Append to the metadata log, and say [`ControllerEvent::Durable`] when it is. One at a time.
+    /// Append to the metadata log, and say [`ControllerEvent::Durable`] when it is, or
+    /// [`ControllerEvent::NoSpace`]. One at a time.
     Append(Vec<MetadataRecord>),
     /// Give these durable records to every shard.
     Publish(Arc<[MetadataRecord]>),
@@ -79,6 +83,8 @@ pub struct Controller {
     options: ControllerOptions,
     /// Includes the records of the append in flight.
     image: Image,
+    /// Does not: what holds when there is no space for them.
+    durable_image: Image,
     queue: VecDeque<(u64, ControlRequest)>,
     in_flight: Option<InFlight>,
     /// Creations that wait for their partitions, by ticket.
@@ -114,6 +120,7 @@ impl Controller {
         let next = image.next_producer_id();
         Controller {
             options,
+            durable_image: image.clone(),
             image,
             queue: VecDeque::new(),
             in_flight: None,
@@ -126,7 +133,7 @@ impl Controller {
     /// Takes in an event and appends what is to be done about it, in order.
     ///
     /// # Panics
-    /// On a [`ControllerEvent::Durable`] without an append.
+    /// On a [`ControllerEvent::Durable`] or [`ControllerEvent::NoSpace`] without an append.
     pub fn handle(&mut self, event: ControllerEvent, actions: &mut Vec<ControllerAction>) {
         match event {
             ControllerEvent::Request { ticket, request } => {
@@ -135,6 +142,10 @@ impl Controller {
             ControllerEvent::Durable => {
                 let done = self.in_flight.take().expect("an append is in flight");
                 self.durable(done, actions);
+            }
+            ControllerEvent::NoSpace => {
+                let refused = self.in_flight.take().expect("an append is in flight");
+                self.no_space(refused, actions);
             }
             ControllerEvent::PartitionReady { incarnation, error } => {
                 self.partition_ready(incarnation, error, actions);
@@ -226,7 +237,24 @@ impl Controller {
         self.producer_ids.next().expect("a block has ids")
     }
 
+    /// Everything in the append is refused, refusals included: they may rest on what it holds.
+    fn no_space(&mut self, refused: InFlight, actions: &mut Vec<ControllerAction>) {
+        self.image = self.durable_image.clone();
+        let next = self.image.next_producer_id();
+        self.producer_ids = next..next;
+        let tickets = refused.replies.iter().map(|(ticket, _)| *ticket);
+        let tickets = tickets.chain(refused.creations.iter().map(|(ticket, _)| *ticket));
+        let reply = ControlReply::NoSpace;
+        reply_all(
+            tickets.map(|ticket| (ticket, reply.clone())).collect(),
+            actions,
+        );
+    }
+
     fn durable(&mut self, done: InFlight, actions: &mut Vec<ControllerAction>) {
+        for record in &done.records {
+            self.durable_image.apply(record);
+        }
         actions.push(ControllerAction::Publish(done.records.into()));
         reply_all(done.replies, actions);
         for (ticket, creation) in done.creations {

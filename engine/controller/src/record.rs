@@ -51,3 +51,10 @@ pub enum MetadataRecord {
         next: i64,
     },
 }
+
+impl MetadataRecord {
+    /// Whether this frees space: recorded even when the disk is full.
+    pub fn gives_back_space(&self) -> bool {
+        matches!(self, MetadataRecord::TopicRemoved { .. })
+    }
+}

@@ -79,6 +79,8 @@ pub enum ControlReply {
     DeleteTopics(Vec<Result<DeletedTopic, DeleteTopicError>>),
     /// To [`ControlRequest::ProducerId`].
     ProducerId(i64),
+    /// To any request: there is no space to record it, and nothing was done. KAFKA_STORAGE_ERROR.
+    NoSpace,
 }
 
 /// A topic that was created, or could be.

@@ -124,6 +124,28 @@ fn the_planted_bug_hands_out_a_producer_id_twice() {
     planted::plant(None);
 }
 
+#[test]
+fn without_space_an_append_is_refused_whole_and_the_next_begins_where_it_began() {
+    let mut house = House::new(1);
+    let first = house.create(topic(1, "furrow"));
+    let second = house.create(topic(2, "plough"));
+    let id = house.request(ControlRequest::ProducerId);
+    house.no_space();
+    assert_eq!(house.answer(first), Some(ControlReply::NoSpace));
+    house.no_space();
+    assert_eq!(house.answer(second), Some(ControlReply::NoSpace));
+    assert_eq!(house.answer(id), Some(ControlReply::NoSpace));
+    assert_eq!(*house.controller.image(), image_of(&house.log));
+
+    let again = house.create(topic(3, "furrow"));
+    let ControlReply::CreateTopics(results) = house.settle(again) else {
+        panic!("an answer to a creation");
+    };
+    assert!(results[0].is_ok(), "{results:?}");
+    let id = house.request(ControlRequest::ProducerId);
+    assert_eq!(house.settle(id), ControlReply::ProducerId(0));
+}
+
 /// What is done to a controller, one after the other.
 #[derive(Clone, Debug)]
 enum Step {
@@ -131,6 +153,7 @@ enum Step {
     Delete(u8),
     ProducerId,
     Durable,
+    NoSpace,
     Ready(usize),
     /// Whether the append in flight made it.
     Crash(bool),
@@ -142,6 +165,7 @@ fn any_step() -> impl Strategy<Value = Step> {
         (0..4u8).prop_map(Step::Delete),
         Just(Step::ProducerId),
         Just(Step::Durable),
+        Just(Step::NoSpace),
         any::<usize>().prop_map(Step::Ready),
         any::<bool>().prop_map(Step::Crash),
     ]
@@ -193,6 +217,11 @@ proptest! {
                 Step::Durable => {
                     if house.in_flight.is_some() {
                         house.durable();
+                    }
+                }
+                Step::NoSpace => {
+                    if house.in_flight.is_some() {
+                        house.no_space();
                     }
                 }
                 Step::Ready(turn) => {

@@ -77,6 +77,14 @@ impl Control {
                 self.handle(ControllerEvent::Durable, outlets);
                 Ok(())
             }
+            Some(Err(DiskError::NoSpace)) => {
+                tracing::warn!(
+                    "no space left for the metadata log: topics and producer ids are refused \
+                     until there is, deletions are not"
+                );
+                self.handle(ControllerEvent::NoSpace, outlets);
+                Ok(())
+            }
             Some(Err(error)) => Err(error),
         }
     }

@@ -503,13 +503,9 @@ impl Start {
             std::slice::from_ref(&record),
             &mut encoded,
         );
-        let (mut open, mut end) = (None, end);
-        crate::metadata_log::append(&self.io, &mut open, &mut end, &encoded).await?;
-        if let Some(file) = open {
-            done(self.io.call(DiskOp::Close { file }).await)?;
-        }
+        let tail = crate::metadata_log::begin(&self.io, end, &encoded).await?;
         image.apply(&record);
-        Ok(MetadataLog::new(image.records_applied(), end))
+        Ok(MetadataLog::new(image.records_applied(), tail))
     }
 
     fn shard_config(

@@ -11,6 +11,10 @@ use crate::{
     Access, Action, DiskError, DiskOp, DiskOutput, DiskResult, FileId, IoClass, OpId, reserve,
 };
 
+/// How far space is reserved ahead, in bytes. What only gives space back may be recorded in it
+/// when the disk is full; everything else is refused then.
+const RESERVED_BYTES: u64 = 64 << 10;
+
 /// Added to the numbers of the metadata log's operations and files.
 pub(crate) const NAMESPACE: u64 = 0b11 << 62;
 
@@ -44,23 +48,39 @@ pub struct MetadataLog {
 }
 
 struct Queue {
-    waiting: VecDeque<Vec<u8>>,
+    waiting: Option<Append>,
     results: VecDeque<Result<(), DiskError>>,
     arrived: Signal,
     records_count: u64,
 }
 
+struct Append {
+    records_count: u64,
+    encoded: Vec<u8>,
+    /// Whether it only removes topics.
+    gives_back: bool,
+}
+
+/// The log file, as far as it is written and reserved.
+pub(crate) struct Tail {
+    file: Option<FileId>,
+    /// Where the next append begins, in bytes.
+    end: u64,
+    /// Space is reserved up to here, in bytes.
+    reserved: u64,
+}
+
 impl MetadataLog {
-    /// A log of `records_count` records that ends at `end`, in bytes.
-    pub(crate) fn new(records_count: u64, end: u64) -> MetadataLog {
+    /// A log of `records_count` records.
+    pub(crate) fn new(records_count: u64, tail: Tail) -> MetadataLog {
         let io = Io::new(NAMESPACE);
         let shared = Rc::new(RefCell::new(Queue {
-            waiting: VecDeque::new(),
+            waiting: None,
             results: VecDeque::new(),
             arrived: Signal::default(),
             records_count,
         }));
-        io.spawn(append_all(shared.clone(), io.clone(), end));
+        io.spawn(append_all(shared.clone(), io.clone(), tail));
         MetadataLog {
             io,
             procedures: Procedures::default(),
@@ -73,22 +93,31 @@ impl MetadataLog {
         op.0 & NAMESPACE == NAMESPACE
     }
 
-    /// Begins to append records, which hold together or not at all.
+    /// Begins to append records, which hold together or not at all. One at a time.
+    ///
+    /// # Panics
+    /// When the append before has not ended.
     pub fn append(&mut self, records: &[MetadataRecord], actions: &mut Vec<Action>) {
         {
             let mut queue = self.shared.borrow_mut();
             let mut encoded = Vec::new();
             encode_append(queue.records_count, records, &mut encoded);
-            queue.records_count += records.len() as u64;
-            queue.waiting.push_back(encoded);
+            let append = Append {
+                records_count: records.len() as u64,
+                encoded,
+                gives_back: records.iter().all(MetadataRecord::gives_back_space),
+            };
+            let before = queue.waiting.replace(append);
+            assert!(before.is_none(), "one append at a time");
             queue.arrived.raise(&self.io);
         }
         self.procedures.run(&self.io);
         self.io.drain(actions);
     }
 
-    /// Takes a completion. Some when the oldest append has ended: durable, or failed, after which
-    /// the log takes no more.
+    /// Takes a completion. Some when the append has ended: durable; refused with
+    /// [`DiskError::NoSpace`], of which nothing was written; or failed otherwise, after which the
+    /// log takes no more.
     pub fn handle(
         &mut self,
         op: OpId,
@@ -102,70 +131,110 @@ impl MetadataLog {
     }
 }
 
-async fn append_all(shared: Rc<RefCell<Queue>>, io: Io, mut end: u64) {
-    let mut open = None;
+async fn append_all(shared: Rc<RefCell<Queue>>, io: Io, mut tail: Tail) {
     loop {
-        let arrived = {
+        let (append, arrived) = {
             let mut queue = shared.borrow_mut();
-            match queue.waiting.pop_front() {
-                Some(encoded) => Ok(encoded),
-                None => Err(queue.arrived.clone()),
-            }
+            (queue.waiting.take(), queue.arrived.clone())
         };
-        let encoded = match arrived {
-            Ok(encoded) => encoded,
-            Err(arrived) => {
-                arrived.wait(&io).await;
-                continue;
-            }
+        let Some(append) = append else {
+            arrived.wait(&io).await;
+            continue;
         };
-        let result = append(&io, &mut open, &mut end, &encoded).await;
-        let has_failed = result.is_err();
-        shared.borrow_mut().results.push_back(result);
-        if has_failed {
+        let result = tail.append(&io, &append.encoded, append.gives_back).await;
+        let is_final = !matches!(result, Ok(()) | Err(DiskError::NoSpace));
+        let mut queue = shared.borrow_mut();
+        if result.is_ok() {
+            queue.records_count += append.records_count;
+        }
+        queue.results.push_back(result);
+        if is_final {
             return;
         }
     }
 }
 
-/// Appends and makes durable. `end` moves on to the next block.
-pub(crate) async fn append(
-    io: &Io,
-    open: &mut Option<FileId>,
-    end: &mut u64,
-    encoded: &[u8],
-) -> Result<(), DiskError> {
-    let file = match open {
-        Some(file) => *file,
-        None => {
-            let file = io.new_file();
-            open_log(io, file).await?;
-            *open.insert(file)
-        }
-    };
-    let len = (encoded.len() as u64).next_multiple_of(BLOCK_BYTES as u64);
-    let allocate = DiskOp::Allocate {
-        file,
-        position: *end,
-        len,
-    };
-    match done(io.call(allocate.clone()).await) {
-        Err(DiskError::NoSpace) => {
-            reserve::spend(io).await?;
-            done(io.call(allocate).await)?;
-        }
-        other => other?,
+/// Appends the first record of a node's life, in the last space that there is if need be.
+pub(crate) async fn begin(io: &Io, end: u64, encoded: &[u8]) -> Result<Tail, DiskError> {
+    let mut tail = Tail::at(end);
+    tail.append(io, encoded, true).await?;
+    if let Some(file) = tail.file.take() {
+        done(io.call(DiskOp::Close { file }).await)?;
     }
-    let write = io.call(DiskOp::Write {
-        file,
-        position: *end,
-        pieces: vec![Slice::copy_of(encoded)],
-        class: IoClass::Journal,
-    });
-    done(write.await)?;
-    done(io.call(DiskOp::Sync { file }).await)?;
-    *end += len;
-    Ok(())
+    Ok(tail)
+}
+
+impl Tail {
+    fn at(end: u64) -> Tail {
+        Tail {
+            file: None,
+            end,
+            reserved: end,
+        }
+    }
+
+    /// Appends and makes durable.
+    async fn append(&mut self, io: &Io, encoded: &[u8], gives_back: bool) -> Result<(), DiskError> {
+        let file = match self.file {
+            Some(file) => file,
+            None => {
+                let file = io.new_file();
+                open_log(io, file).await?;
+                *self.file.insert(file)
+            }
+        };
+        let end = self.end + (encoded.len() as u64).next_multiple_of(BLOCK_BYTES as u64);
+        if end + RESERVED_BYTES > self.reserved {
+            // In steps, so that most appends find theirs.
+            match self.reserve(io, file, end + 2 * RESERVED_BYTES).await {
+                Err(DiskError::NoSpace) if gives_back => self.reserve(io, file, end).await?,
+                other => other?,
+            }
+        }
+        let write = io.call(DiskOp::Write {
+            file,
+            position: self.end,
+            pieces: vec![Slice::copy_of(encoded)],
+            class: IoClass::Journal,
+        });
+        done(write.await).map_err(in_reserved_space)?;
+        done(io.call(DiskOp::Sync { file }).await).map_err(in_reserved_space)?;
+        self.end = end;
+        Ok(())
+    }
+
+    /// Reserves space up to `to`, by what is set aside for a full disk when there is no other.
+    async fn reserve(&mut self, io: &Io, file: FileId, to: u64) -> Result<(), DiskError> {
+        if to <= self.reserved {
+            return Ok(());
+        }
+        let allocate = DiskOp::Allocate {
+            file,
+            position: self.reserved,
+            len: to - self.reserved,
+        };
+        match done(io.call(allocate.clone()).await) {
+            Err(DiskError::NoSpace) => {
+                reserve::spend(io).await?;
+                done(io.call(allocate).await)?;
+            }
+            other => other?,
+        }
+        self.reserved = to;
+        Ok(())
+    }
+}
+
+/// Space that was reserved and is not there: nobody knows what was written, so this is final.
+fn in_reserved_space(error: DiskError) -> DiskError {
+    match error {
+        DiskError::NoSpace => DiskError::Io {
+            path: METADATA_LOG.into(),
+            operation: "write",
+            message: "no space left where space had been reserved".into(),
+        },
+        other => other,
+    }
 }
 
 async fn open_log(io: &Io, file: FileId) -> Result<u64, DiskError> {

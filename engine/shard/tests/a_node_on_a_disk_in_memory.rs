@@ -8,7 +8,7 @@ use std::rc::Rc;
 use node::{MemoryDisk, Node, batch, config, fetch, produce};
 use sillon_controller::MetadataRecord;
 use sillon_record::{Batches, Offset, Producer, TopicPartition};
-use sillon_shard::{OffsetTarget, Refusal, Request};
+use sillon_shard::{DiskError, OffsetTarget, Refusal, Request};
 
 fn disk() -> Rc<RefCell<MemoryDisk>> {
     Rc::default()
@@ -312,4 +312,29 @@ fn on_a_full_disk_the_journal_goes_on_by_the_space_that_was_set_aside() {
         .collect();
     assert_eq!(node.read_all(place), expected);
     assert!(disk.borrow().files.contains_key("reserve"));
+}
+
+#[test]
+fn on_a_full_disk_metadata_is_refused_except_what_gives_space_back_and_goes_on_later() {
+    let disk = disk();
+    let mut node = Node::start(disk.clone(), config(1), 1);
+    let topic = node.create("paiement", 7, 1, &[]);
+    disk.borrow_mut().is_quite_full = true;
+    let ids = |next| vec![MetadataRecord::ProducerIds { next }];
+    // What is reserved ahead is used up before anything is refused.
+    let mut next = 1000;
+    while node.try_metadata(ids(next)).is_ok() {
+        next += 1000;
+        assert!(next < 1_000_000, "nothing is ever refused");
+    }
+    assert_eq!(node.try_metadata(ids(next)), Err(DiskError::NoSpace));
+    let removed = vec![MetadataRecord::TopicRemoved { id: topic }];
+    assert_eq!(node.try_metadata(removed), Ok(()));
+    assert_eq!(node.try_metadata(ids(next)), Err(DiskError::NoSpace));
+    disk.borrow_mut().is_quite_full = false;
+    assert_eq!(node.try_metadata(ids(next)), Ok(()));
+    node.stop();
+    let node = Node::start(disk.clone(), config(1), 2);
+    assert_eq!(node.shards[0].image().next_producer_id(), next);
+    assert!(node.shards[0].image().topic(topic).is_none());
 }

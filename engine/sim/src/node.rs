@@ -7,8 +7,8 @@ use sillon_controller::{
 };
 use sillon_record::BrokerId;
 use sillon_shard::{
-    Action, Boot, Event, LogLevel, MetadataLog, NodeConfig, OpId, Request, Shard, ShardConfig,
-    ShardId, TICK_MS, Ticket,
+    Action, Boot, DiskError, Event, LogLevel, MetadataLog, NodeConfig, OpId, Request, Shard,
+    ShardConfig, ShardId, TICK_MS, Ticket,
 };
 
 use crate::host::Host;
@@ -204,6 +204,10 @@ impl Node {
             match answer {
                 None => {}
                 Some(Ok(())) => self.control_mailbox.push_front(ControllerEvent::Durable),
+                Some(Err(DiskError::NoSpace)) => {
+                    host.coverage.hit("metadata refused for want of space");
+                    self.control_mailbox.push_front(ControllerEvent::NoSpace);
+                }
                 Some(Err(error)) => {
                     let text = format!("the metadata log cannot be written: {error}");
                     self.outputs.push_back(Output::Failed(text));

@@ -110,6 +110,12 @@ impl House {
         self.handle(ControllerEvent::Durable);
     }
 
+    /// There is no space for the append in flight.
+    pub fn no_space(&mut self) {
+        self.in_flight.take().expect("an append is in flight");
+        self.handle(ControllerEvent::NoSpace);
+    }
+
     pub fn ready(&mut self, incarnation: PartitionIncarnation, error: Option<&str>) {
         let error = error.map(str::to_owned);
         self.handle(ControllerEvent::PartitionReady { incarnation, error });

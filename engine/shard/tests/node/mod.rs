@@ -29,6 +29,8 @@ pub struct MemoryDisk {
     pub writes_fail: bool,
     /// Nothing can grow, unless the space set aside has been given up.
     pub is_full: bool,
+    /// Nothing can grow at all.
+    pub is_quite_full: bool,
     /// Holds back every sync.
     pub holds_syncs: bool,
     held: Vec<OpId>,
@@ -119,7 +121,9 @@ impl MemoryDisk {
             }
             DiskOp::Rename { from, to } => self.rename(&from, &to),
             DiskOp::Remove { path } => {
-                self.files.remove(&*path).expect("a file to remove");
+                if self.files.remove(&*path).is_none() {
+                    return Err(DiskError::NotFound(path));
+                }
             }
             DiskOp::RemoveFolder { path } => self.folders.retain(|folder| **folder != *path),
         }
@@ -127,7 +131,7 @@ impl MemoryDisk {
     }
 
     fn cannot_grow(&self) -> bool {
-        self.is_full && self.files.contains_key("reserve")
+        self.is_quite_full || (self.is_full && self.files.contains_key("reserve"))
     }
 
     fn content(&mut self, file: FileId) -> &mut Vec<u8> {
@@ -314,24 +318,30 @@ impl Node {
 
     /// Makes records durable and known to every shard.
     pub fn metadata(&mut self, records: Vec<MetadataRecord>) {
+        self.try_metadata(records)
+            .expect("an append to the metadata log");
+    }
+
+    /// The same, on a disk that may have no space for them.
+    pub fn try_metadata(&mut self, records: Vec<MetadataRecord>) -> Result<(), DiskError> {
         let mut actions = Vec::new();
         self.metadata.append(&records, &mut actions);
-        let mut is_durable = false;
+        let mut ended = None;
         while let Some(action) = actions.pop() {
             if let Action::Disk { op, io } = action {
                 assert!(MetadataLog::owns(op));
                 let result = self.disk.borrow_mut().perform(usize::MAX, io);
                 if let Some(result) = self.metadata.handle(op, result, &mut actions) {
-                    result.expect("an append to the metadata log");
-                    is_durable = true;
+                    ended = Some(result);
                 }
             }
         }
-        assert!(is_durable);
+        ended.expect("an append ends")?;
         let records: Arc<[MetadataRecord]> = records.into();
         for shard in 0..self.shards.len() {
             self.event(shard, Event::Metadata(records.clone()));
         }
+        Ok(())
     }
 
     pub fn create(

@@ -527,6 +527,15 @@ impl Clients {
                 around.host.coverage.hit("topic deleted");
                 Ok(())
             }
+            (Question::ProducerId(_), ControlReply::NoSpace) => Ok(()),
+            (Question::Create(index), ControlReply::NoSpace) => {
+                self.topics.topic(index).state = TopicState::Gone;
+                Ok(())
+            }
+            (Question::Delete(index), ControlReply::NoSpace) => {
+                self.topics.topic(index).state = TopicState::Live;
+                Ok(())
+            }
             (question, reply) => Err(Violation::new(
                 "wrong-answer",
                 format!("{question:?} was answered with {reply:?}"),

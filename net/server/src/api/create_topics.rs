@@ -13,7 +13,7 @@ use sillon_protocol::message::create_topics_response::{
 use sillon_protocol::message::{CreateTopicsRequest, CreateTopicsResponse, StrBytes};
 use sillon_record::BrokerId;
 
-use super::{RequestError, control, decode, random_topic_id, respond, text, uuid};
+use super::{RequestError, Unanswered, control, decode, random_topic_id, respond, text, uuid};
 use crate::context::{Context, Incoming};
 use crate::in_flight::Answer;
 
@@ -40,17 +40,18 @@ pub(super) fn take_up(
             topics: request.topics.into_iter().map(new_topic).collect(),
             validate_only: request.validate_only,
         };
-        let results = match control(&context, asking, request.timeout_ms).await? {
-            Some(ControlReply::CreateTopics(results)) => results,
+        let (results, unanswered) = match control(&context, asking, request.timeout_ms).await? {
+            Some(ControlReply::CreateTopics(results)) => (results, Unanswered::Late),
+            Some(ControlReply::NoSpace) => (Vec::new(), Unanswered::NoSpace),
             Some(_) => unreachable!("the controller answers what it was asked"),
-            None => Vec::new(),
+            None => (Vec::new(), Unanswered::Late),
         };
         let mut results = results.into_iter();
         let mut response = CreateTopicsResponse::default();
         // A name that was sent twice is answered once.
         let mut answered = BTreeSet::new();
         for name in names {
-            let result = results.next();
+            let result = results.next().ok_or(unanswered);
             if answered.insert(name.to_string()) {
                 response.topics.push(answer(name, result, asked.version));
             }
@@ -81,10 +82,9 @@ fn new_topic(topic: CreatableTopic) -> NewTopic {
     }
 }
 
-/// `None`: it is not done in time; whether it will be shows later.
 fn answer(
     name: StrBytes,
-    result: Option<Result<CreatedTopic, CreateTopicError>>,
+    result: Result<Result<CreatedTopic, CreateTopicError>, Unanswered>,
     version: i16,
 ) -> CreatableTopicResult {
     let mut response = CreatableTopicResult::default();
@@ -92,7 +92,7 @@ fn answer(
     response.error_message = None;
     response.name = name;
     match result {
-        Some(Ok(created)) => {
+        Ok(Ok(created)) => {
             response.topic_id = uuid(created.id);
             if version >= FIRST_VERSION_WITH_CONFIGS {
                 response.num_partitions = created.partitions;
@@ -100,13 +100,13 @@ fn answer(
                 response.configs = Some(created.configs.into_iter().map(config).collect());
             }
         }
-        Some(Err(error)) => {
+        Ok(Err(error)) => {
             response.error_code = code(&error).code();
             response.error_message = Some(text(error.to_string()));
         }
-        None => {
-            response.error_code = ErrorCode::RequestTimedOut.code();
-            response.error_message = Some(text("the topic is not open yet; look again"));
+        Err(unanswered) => {
+            response.error_code = unanswered.code().code();
+            response.error_message = Some(text(unanswered.message()));
         }
     }
     response
@@ -167,7 +167,8 @@ mod tests {
         let spec = Api::CreateTopics.spec();
         for version in spec.min..=spec.max {
             let mut response = CreateTopicsResponse::default();
-            for result in [Some(Ok(created.clone())), Some(Err(refused.clone())), None] {
+            let refused = Ok(Err(refused.clone()));
+            for result in [Ok(Ok(created.clone())), refused, Err(Unanswered::NoSpace)] {
                 let name = StrBytes::from("furrow");
                 response.topics.push(answer(name, result, version));
             }

@@ -8,7 +8,7 @@ use sillon_protocol::message::delete_topics_request::DeleteTopicState;
 use sillon_protocol::message::delete_topics_response::DeletableTopicResult;
 use sillon_protocol::message::{DeleteTopicsRequest, DeleteTopicsResponse, StrBytes, Uuid};
 
-use super::{RequestError, control, decode, respond, text, topic_id, uuid};
+use super::{RequestError, Unanswered, control, decode, respond, text, topic_id, uuid};
 use crate::context::{Context, Incoming};
 use crate::in_flight::Answer;
 
@@ -43,15 +43,17 @@ pub(super) fn take_up(
         };
         let targets = named.iter().filter_map(Named::target).collect();
         let asking = ControlRequest::DeleteTopics { topics: targets };
-        let results = match control(&context, asking, timeout_ms).await? {
-            Some(ControlReply::DeleteTopics(results)) => results,
+        let (results, unanswered) = match control(&context, asking, timeout_ms).await? {
+            Some(ControlReply::DeleteTopics(results)) => (results, Unanswered::Late),
+            Some(ControlReply::NoSpace) => (Vec::new(), Unanswered::NoSpace),
             Some(_) => unreachable!("the controller answers what it was asked"),
-            None => Vec::new(),
+            None => (Vec::new(), Unanswered::Late),
         };
         let mut results = results.into_iter();
         let mut response = DeleteTopicsResponse::default();
         for named in named {
-            let result = named.target().map(|_| results.next());
+            let result = named.target();
+            let result = result.map(|_| results.next().ok_or(unanswered));
             response
                 .responses
                 .push(answer(named, result, asked.version));
@@ -85,11 +87,10 @@ impl Named {
     }
 }
 
-/// `result` is `None` when the topic was not named properly, and `Some(None)` when its deletion
-/// is not done in time.
+/// `result` is `None` when the topic was not named properly.
 fn answer(
     named: Named,
-    result: Option<Option<Result<DeletedTopic, DeleteTopicError>>>,
+    result: Option<Result<Result<DeletedTopic, DeleteTopicError>, Unanswered>>,
     version: i16,
 ) -> DeletableTopicResult {
     let mut response = DeletableTopicResult::default();
@@ -98,16 +99,13 @@ fn answer(
     response.name = named.name;
     response.topic_id = named.id;
     let (error, message) = match result {
-        Some(Some(Ok(deleted))) => {
+        Some(Ok(Ok(deleted))) => {
             response.name = Some(text(deleted.name));
             response.topic_id = uuid(deleted.id);
             return response;
         }
-        Some(Some(Err(error))) => (code(&error), error.to_string()),
-        Some(None) => {
-            let message = "the deletion is not durable yet; look again";
-            (ErrorCode::RequestTimedOut, message.to_owned())
-        }
+        Some(Ok(Err(error))) => (code(&error), error.to_string()),
+        Some(Err(unanswered)) => (unanswered.code(), unanswered.message().to_owned()),
         None => {
             let message = "name the topic either by its name or by its id";
             (ErrorCode::InvalidRequest, message.to_owned())
@@ -161,10 +159,12 @@ mod tests {
         for version in spec.min..=spec.max {
             let mut response = DeleteTopicsResponse::default();
             let done = [
-                Some(Some(Ok(deleted.clone()))),
-                Some(Some(Err(refused.clone()))),
+                Some(Ok(Ok(deleted.clone()))),
+                Some(Ok(Err(refused.clone()))),
+                Some(Err(Unanswered::Late)),
+                None,
             ];
-            for result in done.into_iter().chain([Some(None), None]) {
+            for result in done {
                 let named = Named::by_name(StrBytes::from("furrow"));
                 response.responses.push(answer(named, result, version));
             }

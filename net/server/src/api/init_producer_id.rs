@@ -31,11 +31,17 @@ pub(super) fn take_up(
             }
             None => {
                 let reply = context.core.control(ControlRequest::ProducerId);
-                let ControlReply::ProducerId(id) = reply.await.map_err(stopped)? else {
-                    unreachable!("the controller answers what it was asked");
-                };
-                response.producer_id = id;
-                response.producer_epoch = 0;
+                match reply.await.map_err(stopped)? {
+                    ControlReply::ProducerId(id) => {
+                        response.producer_id = id;
+                        response.producer_epoch = 0;
+                    }
+                    // Retried by clients, as long as their time lasts.
+                    ControlReply::NoSpace => {
+                        response.error_code = ErrorCode::CoordinatorNotAvailable.code();
+                    }
+                    _ => unreachable!("the controller answers what it was asked"),
+                }
             }
         }
         respond(&asked, &response)

@@ -27,7 +27,7 @@ use sillon_controller::{ControlReply, ControlRequest};
 use sillon_protocol::message::{
     self, DecodeError, KafkaRequest, KafkaResponse, StrBytes, Uuid, decode_request,
 };
-use sillon_protocol::{Api, WireError};
+use sillon_protocol::{Api, ErrorCode, WireError};
 use sillon_record::TopicId;
 
 use crate::context::{Asked, Context, Incoming};
@@ -104,6 +104,34 @@ async fn control(
         Ok(None)
     };
     future::or(reply, late).await
+}
+
+/// Why there is no result of an administrative request.
+#[derive(Clone, Copy)]
+enum Unanswered {
+    /// It is not done in time; whether it will be shows later.
+    Late,
+    /// The controller has no space to record it.
+    NoSpace,
+}
+
+impl Unanswered {
+    fn code(self) -> ErrorCode {
+        match self {
+            Unanswered::Late => ErrorCode::RequestTimedOut,
+            Unanswered::NoSpace => ErrorCode::KafkaStorageError,
+        }
+    }
+
+    fn message(self) -> &'static str {
+        match self {
+            Unanswered::Late => "it is not done yet; look again",
+            Unanswered::NoSpace => {
+                "there is no space left on the broker's disk to record it: make room, then try \
+                 again"
+            }
+        }
+    }
 }
 
 fn text(text: impl Into<String>) -> StrBytes {
