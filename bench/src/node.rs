@@ -85,6 +85,7 @@ impl<D: Disk> Node<D> {
             file_system_bytes: 1 << 40,
             recovery_bytes_max: size.journal_bytes,
             topic_defaults: TopicConfig::default(),
+            settings: Default::default(),
         };
         let mut next = 0x5111_0000_u128 << 96;
         let entropy = Box::new(move || {

@@ -6,12 +6,15 @@
 //!  byte 0          4           8          9               17              21
 //!       +----------+-----------+----------+---------------+---------------+---------
 //!       | length   | crc32fast | format   | first index   | records count | records
-//!       | u32      | u32       | u8 = 1   | u64           | u32           | ...
+//!       | u32      | u32       | u8       | u64           | u32           | ...
 //!       +----------+-----------+----------+---------------+---------------+---------
 //! ```
 //! All integers are little-endian. `length` counts the bytes from byte 8 on; the checksum covers
 //! those and the length itself. A record is its kind (u8) and its fields in the order of
 //! [`MetadataRecord`]; texts and lists carry a u16 count.
+//!
+//! Format 2 is format 1 with more kinds of records. An append is written in the oldest format that
+//! has its records, so that an older version reads what it can, and refuses the rest by its format.
 
 use sillon_record::{BrokerId, PartitionIncarnation, TopicId};
 
@@ -23,7 +26,10 @@ pub const APPEND_BYTES_MAX: usize = 16 << 20;
 
 const HEAD_BYTES: usize = 8;
 const FIXED_BYTES: usize = HEAD_BYTES + 1 + 8 + 4;
-const FORMAT: u8 = 1;
+/// The newest format.
+const FORMAT: u8 = 2;
+/// The oldest one.
+const FORMAT_MIN: u8 = 1;
 
 const BROKER_REGISTERED: u8 = 1;
 const TOPIC: u8 = 2;
@@ -31,6 +37,8 @@ const PARTITION: u8 = 3;
 const TOPIC_CONFIG: u8 = 4;
 const TOPIC_REMOVED: u8 = 5;
 const PRODUCER_IDS: u8 = 6;
+/// Since format 2.
+const BROKER_CONFIG: u8 = 7;
 
 /// Records that were appended together.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,7 +102,7 @@ pub enum AppendError {
 pub fn encode_append(first_index: u64, records: &[MetadataRecord], out: &mut Vec<u8>) {
     let start = out.len();
     out.extend_from_slice(&[0; HEAD_BYTES]);
-    out.push(FORMAT);
+    out.push(records.iter().map(format_of).max().unwrap_or(FORMAT_MIN));
     out.extend_from_slice(&first_index.to_le_bytes());
     out.extend_from_slice(&(records.len() as u32).to_le_bytes());
     for record in records {
@@ -133,10 +141,18 @@ pub fn decode_append(bytes: &[u8]) -> Result<Option<Append>, AppendError> {
     if stored != computed {
         return Err(AppendError::Checksum { stored, computed });
     }
-    if body[0] != FORMAT {
+    if !(FORMAT_MIN..=FORMAT).contains(&body[0]) {
         return Err(AppendError::Format { format: body[0] });
     }
     read_body(&body[1..], len_bytes).map(Some)
+}
+
+/// The oldest format that has such a record.
+fn format_of(record: &MetadataRecord) -> u8 {
+    match record {
+        MetadataRecord::BrokerConfig { .. } => 2,
+        _ => FORMAT_MIN,
+    }
 }
 
 fn checksum(length: [u8; 4], body: &[u8]) -> u32 {
@@ -197,11 +213,12 @@ fn put_record(out: &mut Vec<u8>, record: &MetadataRecord) {
         MetadataRecord::TopicConfig { topic, key, value } => {
             out.push(TOPIC_CONFIG);
             out.extend_from_slice(&topic.0);
-            put_text(out, key);
-            out.push(u8::from(value.is_some()));
-            if let Some(value) = value {
-                put_text(out, value);
-            }
+            put_setting(out, key, value.as_deref());
+        }
+        MetadataRecord::BrokerConfig { broker, key, value } => {
+            out.push(BROKER_CONFIG);
+            out.extend_from_slice(&broker.map_or(ALL_BROKERS, |broker| broker.0).to_le_bytes());
+            put_setting(out, key, value.as_deref());
         }
         MetadataRecord::TopicRemoved { id } => {
             out.push(TOPIC_REMOVED);
@@ -211,6 +228,17 @@ fn put_record(out: &mut Vec<u8>, record: &MetadataRecord) {
             out.push(PRODUCER_IDS);
             out.extend_from_slice(&next.to_le_bytes());
         }
+    }
+}
+
+/// In place of a broker.
+const ALL_BROKERS: i32 = -1;
+
+fn put_setting(out: &mut Vec<u8>, key: &str, value: Option<&str>) {
+    put_text(out, key);
+    out.push(u8::from(value.is_some()));
+    if let Some(value) = value {
+        put_text(out, value);
     }
 }
 
@@ -248,11 +276,15 @@ fn read_record(input: &mut Input<'_>) -> Option<MetadataRecord> {
         TOPIC_CONFIG => MetadataRecord::TopicConfig {
             topic: TopicId(input.array()?),
             key: input.text()?,
-            value: match input.u8()? {
-                0 => None,
-                1 => Some(input.text()?),
-                _ => return None,
+            value: input.optional_text()?,
+        },
+        BROKER_CONFIG => MetadataRecord::BrokerConfig {
+            broker: match input.i32()? {
+                ALL_BROKERS => None,
+                broker => Some(BrokerId(broker)),
             },
+            key: input.text()?,
+            value: input.optional_text()?,
         },
         TOPIC_REMOVED => MetadataRecord::TopicRemoved {
             id: TopicId(input.array()?),
@@ -302,5 +334,13 @@ impl<'a> Input<'a> {
         let count = self.u16()?;
         let bytes = self.take(usize::from(count))?;
         std::str::from_utf8(bytes).ok().map(str::to_owned)
+    }
+
+    fn optional_text(&mut self) -> Option<Option<String>> {
+        match self.u8()? {
+            0 => Some(None),
+            1 => Some(Some(self.text()?)),
+            _ => None,
+        }
     }
 }

@@ -2,8 +2,7 @@ use std::collections::BTreeMap;
 
 use sillon_record::TimestampType;
 
-use crate::EffectiveConfig;
-use crate::config_keys::{ConfigKey, KEYS};
+use crate::config_keys::{ConfigKey, DECOMPRESSED_MAX};
 
 /// `cleanup.policy`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +33,8 @@ pub struct TopicConfig {
     pub flush_messages: i64,
     /// `flush.ms`
     pub flush_ms: i64,
+    /// `max.decompressed.message.bytes`
+    pub max_decompressed_message_bytes: u32,
     /// `max.message.bytes`: the largest batch as sent.
     pub max_message_bytes: u32,
     /// `message.timestamp.type`
@@ -64,6 +65,7 @@ impl Default for TopicConfig {
             compression_type: CompressionType::PRODUCER,
             flush_messages: 1,
             flush_ms: i64::MAX,
+            max_decompressed_message_bytes: DECOMPRESSED_MAX as u32,
             // 1 MiB and the 12 bytes that `batchLength` does not count, as in Kafka.
             max_message_bytes: (1 << 20) + 12,
             timestamp_type: TimestampType::CreateTime,
@@ -81,8 +83,8 @@ impl Default for TopicConfig {
 /// A configuration that cannot be. INVALID_CONFIG.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidConfig {
-    /// No topic has such a key.
-    #[error("unknown topic config name: {key}")]
+    /// There is no such key.
+    #[error("unknown config name: {key}; docs/configs.md lists those that are known")]
     UnknownKey {
         /// As sent.
         key: String,
@@ -140,18 +142,5 @@ impl TopicConfig {
             let _ = config.set(key, value);
         }
         config
-    }
-
-    /// All keys and their values, by name.
-    pub(crate) fn effective(&self, overrides: &BTreeMap<String, String>) -> Vec<EffectiveConfig> {
-        let effective = |key: &ConfigKey| EffectiveConfig {
-            name: key.name,
-            value: match overrides.get(key.name) {
-                Some(value) => value.clone(),
-                None => key.value_in(self),
-            },
-            is_default: !overrides.contains_key(key.name),
-        };
-        KEYS.iter().map(effective).collect()
     }
 }

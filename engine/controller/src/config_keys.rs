@@ -1,28 +1,24 @@
+//! The one table of topic configuration: what keys there are, what they take, what they do, and
+//! which of the broker's keys give their defaults. `docs/configs.md` is written from it.
+
 use sillon_record::TimestampType;
 
 use crate::TopicConfig;
 use crate::config::{CleanupPolicy, CompressionType};
+use crate::config_kind::ConfigKind;
 
-/// What values a key takes.
+/// What becomes of a key's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ConfigKind {
-    /// Kafka's INT or LONG, from `min` to `max`.
-    Number {
-        /// Smallest value.
-        min: i64,
-        /// Largest value.
-        max: i64,
-    },
-    /// `true` or `false`.
-    Boolean,
-    /// One of these.
-    OneOf(&'static [&'static str]),
-    /// A comma-separated list of these.
-    ListOf(&'static [&'static str]),
-    /// Kafka's DOUBLE, from 0 to 1.
-    Fraction,
-    /// Replicas: `*` or `partition:broker` pairs, comma-separated.
-    Replicas,
+pub enum Treatment {
+    /// It does what it does in Kafka.
+    Honoured,
+    /// A part of it does; the text says which.
+    Partly(&'static str),
+    /// It is kept and shown, so that tools find it, and changes nothing; the text says why.
+    NoEffect(&'static str),
+    /// Only the values of its kind are taken, since others would promise what is not there; the
+    /// text says what.
+    Refused(&'static str),
 }
 
 /// A key of topic configuration, by Kafka's name.
@@ -32,87 +28,27 @@ pub struct ConfigKey {
     pub name: &'static str,
     /// What values it takes.
     pub kind: ConfigKind,
+    /// What becomes of them.
+    pub treatment: Treatment,
+    /// The broker's keys that give its default, and the unit of each in ms (1 for what is no
+    /// time, or is in ms). The first one that is set wins; only the first may change while the
+    /// broker runs.
+    pub broker_keys: &'static [(&'static str, i64)],
+    /// What it is for, in a line.
+    pub documentation: &'static str,
     effect: Effect,
 }
 
-/// What a key does. A value is a number here: itself, 0 or 1, or the place in a list of choices
-/// (for [`ConfigKind::ListOf`] a bit each).
+/// Where a value goes.
 #[derive(Clone, Copy, Debug)]
 enum Effect {
-    /// Kept and shown, so that tools find it; the broker does not act on it. With Kafka's default.
+    /// Nowhere. With Kafka's default.
     Kept(&'static str),
-    /// A field of [`TopicConfig`].
+    /// Into a field of [`TopicConfig`], as a number of [`ConfigKind::parse`].
     Field {
         get: fn(&TopicConfig) -> i64,
         set: fn(&mut TopicConfig, i64),
     },
-}
-
-impl ConfigKind {
-    /// Reads a value. The error says what is allowed.
-    pub(crate) fn parse(self, text: &str) -> Result<i64, String> {
-        let text = text.trim();
-        match self {
-            ConfigKind::Number { min, max } => match text.parse() {
-                Ok(number) if (min..=max).contains(&number) => Ok(number),
-                _ => Err(format!("a whole number from {min} to {max} is needed")),
-            },
-            ConfigKind::Boolean if text.eq_ignore_ascii_case("true") => Ok(1),
-            ConfigKind::Boolean if text.eq_ignore_ascii_case("false") => Ok(0),
-            ConfigKind::Boolean => Err("true or false is needed".to_owned()),
-            ConfigKind::OneOf(choices) => place_of(choices, text),
-            ConfigKind::ListOf(choices) => {
-                let mut bits = 0;
-                for part in text
-                    .split(',')
-                    .map(str::trim)
-                    .filter(|part| !part.is_empty())
-                {
-                    bits |= 1 << place_of(choices, part)?;
-                }
-                Ok(bits)
-            }
-            ConfigKind::Fraction => match text.parse::<f64>() {
-                Ok(fraction) if (0.0..=1.0).contains(&fraction) => Ok(0),
-                _ => Err("a number from 0 to 1 is needed".to_owned()),
-            },
-            ConfigKind::Replicas => match text {
-                "" | "*" | "none" => Ok(0),
-                pairs if pairs.split(',').all(is_replica) => Ok(0),
-                _ => Err("*, none or a list of partition:broker is needed".to_owned()),
-            },
-        }
-    }
-
-    /// Writes a value as [`Self::parse`] reads it.
-    fn render(self, value: i64) -> String {
-        match self {
-            ConfigKind::Boolean => (value == 1).to_string(),
-            ConfigKind::OneOf(choices) => choices[value as usize].to_owned(),
-            ConfigKind::ListOf(choices) => {
-                let chosen = choices.iter().enumerate();
-                let chosen: Vec<&str> = chosen
-                    .filter(|(place, _)| value & (1 << place) != 0)
-                    .map(|(_, name)| *name)
-                    .collect();
-                chosen.join(",")
-            }
-            _ => value.to_string(),
-        }
-    }
-}
-
-fn place_of(choices: &[&str], text: &str) -> Result<i64, String> {
-    match choices.iter().position(|choice| *choice == text) {
-        Some(place) => Ok(place as i64),
-        None => Err(format!("one of {} is needed", choices.join(", "))),
-    }
-}
-
-fn is_replica(pair: &str) -> bool {
-    let is_number = |text: &str| text.trim().parse::<u32>().is_ok();
-    let parts = pair.split_once(':');
-    parts.is_some_and(|(partition, broker)| is_number(partition) && is_number(broker))
 }
 
 impl ConfigKey {
@@ -127,9 +63,26 @@ impl ConfigKey {
         KEYS
     }
 
+    /// The key whose default that key of the broker gives, and the unit of the latter in ms.
+    pub fn of_broker_key(name: &str) -> Option<(&'static ConfigKey, i64)> {
+        KEYS.iter().find_map(|key| {
+            let mut given = key.broker_keys.iter();
+            let (_, unit_ms) = given.find(|(known, _)| *known == name)?;
+            Some((key, *unit_ms))
+        })
+    }
+
     pub(crate) fn store(&self, config: &mut TopicConfig, value: i64) {
         if let Effect::Field { set, .. } = self.effect {
             set(config, value);
+        }
+    }
+
+    /// Its value in a configuration; `None` when the broker does not act on it.
+    pub(crate) fn field_in(&self, config: &TopicConfig) -> Option<String> {
+        match self.effect {
+            Effect::Kept(_) => None,
+            Effect::Field { get, .. } => Some(self.kind.render(get(config))),
         }
     }
 
@@ -145,38 +98,83 @@ impl ConfigKey {
 const INT_MAX: i64 = i32::MAX as i64;
 const LONG_MAX: i64 = i64::MAX;
 
+/// Largest `max.decompressed.message.bytes`, and its default: Kafka's longest array.
+pub(crate) const DECOMPRESSED_MAX: i64 = INT_MAX - 8;
+
 /// Smallest `segment.bytes`, as in Kafka since 4.1: smaller segments would be more files than
 /// data.
 const SEGMENT_BYTES_MIN: i64 = 1 << 20;
 
-const fn number(min: i64, max: i64) -> ConfigKind {
-    ConfigKind::Number { min, max }
+pub(crate) const fn int(min: i64, max: i64) -> ConfigKind {
+    ConfigKind::Int { min, max }
+}
+
+pub(crate) const fn long(min: i64) -> ConfigKind {
+    let max = LONG_MAX;
+    ConfigKind::Long { min, max }
 }
 
 const fn field(
     name: &'static str,
     kind: ConfigKind,
+    broker_keys: &'static [(&'static str, i64)],
     get: fn(&TopicConfig) -> i64,
     set: fn(&mut TopicConfig, i64),
+    documentation: &'static str,
 ) -> ConfigKey {
-    let effect = Effect::Field { get, set };
-    ConfigKey { name, kind, effect }
+    ConfigKey {
+        name,
+        kind,
+        treatment: Treatment::Honoured,
+        broker_keys,
+        documentation,
+        effect: Effect::Field { get, set },
+    }
 }
 
-const fn kept(name: &'static str, kind: ConfigKind, default: &'static str) -> ConfigKey {
-    let effect = Effect::Kept(default);
-    ConfigKey { name, kind, effect }
+const fn kept(
+    name: &'static str,
+    kind: ConfigKind,
+    default: &'static str,
+    broker_keys: &'static [(&'static str, i64)],
+    why: &'static str,
+    documentation: &'static str,
+) -> ConfigKey {
+    ConfigKey {
+        name,
+        kind,
+        treatment: Treatment::NoEffect(why),
+        broker_keys,
+        documentation,
+        effect: Effect::Kept(default),
+    }
 }
 
-const POLICIES: &[&str] = &["delete", "compact"];
-const CODECS: &[&str] = &["producer", "uncompressed", "zstd", "lz4", "snappy", "gzip"];
-const TIMESTAMP_TYPES: &[&str] = &["CreateTime", "LogAppendTime"];
+impl ConfigKey {
+    const fn but(mut self, treatment: Treatment) -> ConfigKey {
+        self.treatment = treatment;
+        self
+    }
+}
+
+pub(crate) const POLICIES: &[&str] = &["delete", "compact"];
+pub(crate) const CODECS: &[&str] = &["producer", "uncompressed", "zstd", "lz4", "snappy", "gzip"];
+pub(crate) const TIMESTAMP_TYPES: &[&str] = &["CreateTime", "LogAppendTime"];
+
+const MINUTE_MS: i64 = 60_000;
+const HOUR_MS: i64 = 60 * MINUTE_MS;
+
+const AS_SENT: &str = "batches are stored as their producer sent them";
+const NO_COMPACTION: &str = "compaction is not built yet";
+const NO_TIERS: &str = "tiered storage is not built";
+const NO_THROTTLE: &str = "replication is not throttled";
 
 /// Kafka 4's keys of topic configuration, by name.
 pub(crate) const KEYS: &[ConfigKey] = &[
     field(
         "cleanup.policy",
         ConfigKind::ListOf(POLICIES),
+        &[("log.cleanup.policy", 1)],
         |c| i64::from(c.cleanup_policy.delete) | i64::from(c.cleanup_policy.compact) << 1,
         |c, bits| {
             c.cleanup_policy = CleanupPolicy {
@@ -184,69 +182,173 @@ pub(crate) const KEYS: &[ConfigKey] = &[
                 compact: bits & 2 != 0,
             }
         },
+        "Whether old segments are deleted, or only the newest record of each key is kept.",
+    )
+    .but(Treatment::Partly(
+        "under compact a record needs a key, and all records are kept: compaction is not built yet",
+    )),
+    kept(
+        "compression.gzip.level",
+        int(-1, 9),
+        "-1",
+        &[("compression.gzip.level", 1)],
+        AS_SENT,
+        "Level at which the broker compresses with gzip; -1 is the codec's own.",
     ),
-    kept("compression.gzip.level", number(-1, 9), "-1"),
-    kept("compression.lz4.level", number(1, 17), "9"),
+    kept(
+        "compression.lz4.level",
+        int(1, 17),
+        "9",
+        &[("compression.lz4.level", 1)],
+        AS_SENT,
+        "Level at which the broker compresses with lz4.",
+    ),
     field(
         "compression.type",
         ConfigKind::OneOf(CODECS),
+        &[("compression.type", 1)],
         |c| i64::from(c.compression_type.0),
         |c, place| c.compression_type = CompressionType(place as u8),
+        "Codec in which the broker stores batches; producer leaves them as they come.",
+    )
+    .but(Treatment::NoEffect(AS_SENT)),
+    kept(
+        "compression.zstd.level",
+        int(-131_072, 22),
+        "3",
+        &[("compression.zstd.level", 1)],
+        AS_SENT,
+        "Level at which the broker compresses with zstd.",
     ),
-    kept("compression.zstd.level", number(-131_072, 22), "3"),
-    kept("delete.retention.ms", number(0, LONG_MAX), "86400000"),
-    kept("file.delete.delay.ms", number(0, LONG_MAX), "60000"),
+    kept(
+        "delete.retention.ms",
+        long(0),
+        "86400000",
+        &[("log.cleaner.delete.retention.ms", 1)],
+        NO_COMPACTION,
+        "How long a compacted topic keeps the mark of a deleted key.",
+    ),
+    kept(
+        "errors.deadletterqueue.group.enable",
+        ConfigKind::Boolean,
+        "false",
+        &[],
+        "share groups are not built yet",
+        "Whether share groups may put here what they give up.",
+    ),
+    kept(
+        "file.delete.delay.ms",
+        long(0),
+        "60000",
+        &[("log.segment.delete.delay.ms", 1)],
+        "a deleted segment's file goes as soon as its last reader is done",
+        "How long the file of a deleted segment stays.",
+    ),
     field(
         "flush.messages",
-        number(1, LONG_MAX),
+        long(1),
+        &[("log.flush.interval.messages", 1)],
         |c| c.flush_messages,
         |c, value| c.flush_messages = value,
+        "Records after which a flush is due. 1 flushes before every acknowledgement: the default \
+         here, unlike in Kafka.",
     ),
     field(
         "flush.ms",
-        number(0, LONG_MAX),
+        long(0),
+        &[
+            ("log.flush.interval.ms", 1),
+            ("log.flush.scheduler.interval.ms", 1),
+        ],
         |c| c.flush_ms,
         |c, value| c.flush_ms = value,
+        "Time after which a flush is due, where flush.messages does not make it due earlier.",
     ),
     kept(
         "follower.replication.throttled.replicas",
         ConfigKind::Replicas,
         "",
+        &[],
+        NO_THROTTLE,
+        "Replicas whose fetching is throttled.",
     ),
-    kept("index.interval.bytes", number(0, INT_MAX), "4096"),
+    kept(
+        "index.interval.bytes",
+        int(0, INT_MAX),
+        "4096",
+        &[("log.index.interval.bytes", 1)],
+        "a segment's index chooses its own distances, within a bound of memory",
+        "Bytes of records between two entries of a segment's index.",
+    ),
     kept(
         "leader.replication.throttled.replicas",
         ConfigKind::Replicas,
         "",
+        &[],
+        NO_THROTTLE,
+        "Replicas whose serving of followers is throttled.",
     ),
-    kept("local.retention.bytes", number(-2, LONG_MAX), "-2"),
-    kept("local.retention.ms", number(-2, LONG_MAX), "-2"),
+    kept(
+        "local.retention.bytes",
+        long(-2),
+        "-2",
+        &[("log.local.retention.bytes", 1)],
+        NO_TIERS,
+        "Bytes of a tiered partition that stay on the local disk; -2 is retention.bytes.",
+    ),
+    kept(
+        "local.retention.ms",
+        long(-2),
+        "-2",
+        &[("log.local.retention.ms", 1)],
+        NO_TIERS,
+        "How long a tiered partition's records stay on the local disk; -2 is retention.ms.",
+    ),
     kept(
         "max.compaction.lag.ms",
-        number(1, LONG_MAX),
+        long(1),
         "9223372036854775807",
+        &[("log.cleaner.max.compaction.lag.ms", 1)],
+        NO_COMPACTION,
+        "How long a record may at most stay uncompacted.",
     ),
     field(
+        "max.decompressed.message.bytes",
+        int(1, DECOMPRESSED_MAX),
+        &[("max.decompressed.message.bytes", 1)],
+        |c| i64::from(c.max_decompressed_message_bytes),
+        |c, value| c.max_decompressed_message_bytes = value as u32,
+        "Largest size of a compressed batch's records.",
+    )
+    .but(Treatment::Partly("more than 64 MiB are never taken")),
+    field(
         "max.message.bytes",
-        number(0, INT_MAX),
+        int(0, INT_MAX),
+        &[("message.max.bytes", 1)],
         |c| i64::from(c.max_message_bytes),
         |c, value| c.max_message_bytes = value as u32,
+        "Largest batch, as it is sent.",
     ),
     field(
         "message.timestamp.after.max.ms",
-        number(0, LONG_MAX),
+        long(0),
+        &[("log.message.timestamp.after.max.ms", 1)],
         |c| c.timestamp_after_max_ms,
         |c, value| c.timestamp_after_max_ms = value,
+        "How far a record's timestamp may lie in the broker's future.",
     ),
     field(
         "message.timestamp.before.max.ms",
-        number(0, LONG_MAX),
+        long(0),
+        &[("log.message.timestamp.before.max.ms", 1)],
         |c| c.timestamp_before_max_ms,
         |c, value| c.timestamp_before_max_ms = value,
+        "How far a record's timestamp may lie in the broker's past.",
     ),
     field(
         "message.timestamp.type",
         ConfigKind::OneOf(TIMESTAMP_TYPES),
+        &[("log.message.timestamp.type", 1)],
         |c| i64::from(c.timestamp_type == TimestampType::LogAppendTime),
         |c, place| {
             c.timestamp_type = match place {
@@ -254,54 +356,143 @@ pub(crate) const KEYS: &[ConfigKey] = &[
                 _ => TimestampType::LogAppendTime,
             }
         },
+        "Whether records carry their producer's time or that of their append.",
     ),
-    kept("min.cleanable.dirty.ratio", ConfigKind::Fraction, "0.5"),
-    kept("min.compaction.lag.ms", number(0, LONG_MAX), "0"),
+    kept(
+        "min.cleanable.dirty.ratio",
+        ConfigKind::Double { min: 0.0, max: 1.0 },
+        "0.5",
+        &[("log.cleaner.min.cleanable.ratio", 1)],
+        NO_COMPACTION,
+        "Share of a log that must be uncompacted before it is compacted.",
+    ),
+    kept(
+        "min.compaction.lag.ms",
+        long(0),
+        "0",
+        &[("log.cleaner.min.compaction.lag.ms", 1)],
+        NO_COMPACTION,
+        "How long a record stays uncompacted at least.",
+    ),
     field(
         "min.insync.replicas",
-        number(1, INT_MAX),
+        int(1, INT_MAX),
+        &[("min.insync.replicas", 1)],
         |c| i64::from(c.min_insync_replicas),
         |c, value| c.min_insync_replicas = value as u32,
+        "Replicas that must be in sync for a write with acks=all.",
     ),
-    kept("preallocate", ConfigKind::Boolean, "false"),
-    kept("remote.log.copy.disable", ConfigKind::Boolean, "false"),
-    kept("remote.log.delete.on.disable", ConfigKind::Boolean, "false"),
-    // Tiered storage is not there: asking for it is refused rather than ignored.
+    kept(
+        "preallocate",
+        ConfigKind::Boolean,
+        "false",
+        &[("log.preallocate", 1)],
+        "space of the active segment is always reserved ahead",
+        "Whether a new segment's file is allocated whole.",
+    ),
+    kept(
+        "remote.copy.lag.bytes",
+        long(-1),
+        "-1",
+        &[("log.remote.copy.lag.bytes", 1)],
+        NO_TIERS,
+        "Bytes of closed segments that are not copied to remote storage yet.",
+    ),
+    kept(
+        "remote.copy.lag.ms",
+        long(-1),
+        "0",
+        &[("log.remote.copy.lag.ms", 1)],
+        NO_TIERS,
+        "How long a closed segment is not copied to remote storage yet.",
+    ),
+    kept(
+        "remote.log.copy.disable",
+        ConfigKind::Boolean,
+        "false",
+        &[],
+        NO_TIERS,
+        "Whether a tiered topic stops copying segments.",
+    ),
+    kept(
+        "remote.log.delete.on.disable",
+        ConfigKind::Boolean,
+        "false",
+        &[],
+        NO_TIERS,
+        "Whether tiered segments go when tiering is turned off.",
+    ),
     kept(
         "remote.storage.enable",
         ConfigKind::OneOf(&["false"]),
         "false",
-    ),
+        &[],
+        NO_TIERS,
+        "Whether closed segments are copied to remote storage.",
+    )
+    .but(Treatment::Refused(NO_TIERS)),
     field(
         "retention.bytes",
-        number(-1, LONG_MAX),
+        long(-1),
+        &[("log.retention.bytes", 1)],
         |c| c.retention_bytes.map_or(-1, |bytes| bytes as i64),
         |c, value| c.retention_bytes = u64::try_from(value).ok(),
+        "Size of a partition beyond which its oldest segments go; -1 is without bound.",
     ),
     field(
         "retention.ms",
-        number(-1, LONG_MAX),
+        long(-1),
+        &[
+            ("log.retention.ms", 1),
+            ("log.retention.minutes", MINUTE_MS),
+            ("log.retention.hours", HOUR_MS),
+        ],
         |c| c.retention_ms.unwrap_or(-1),
         |c, value| c.retention_ms = (value >= 0).then_some(value),
+        "Age of its newest record at which a segment goes; -1 is without bound.",
     ),
     field(
         "segment.bytes",
-        number(SEGMENT_BYTES_MIN, INT_MAX),
+        int(SEGMENT_BYTES_MIN, INT_MAX),
+        &[("log.segment.bytes", 1)],
         |c| i64::from(c.segment_bytes),
         |c, value| c.segment_bytes = value as u32,
+        "Size at which a new segment begins.",
     ),
-    kept("segment.index.bytes", number(4, INT_MAX), "10485760"),
-    kept("segment.jitter.ms", number(0, LONG_MAX), "0"),
+    kept(
+        "segment.index.bytes",
+        int(4, INT_MAX),
+        "10485760",
+        &[("log.index.size.max.bytes", 1)],
+        "a segment's index has a bound of its own",
+        "Largest size of a segment's index.",
+    ),
+    kept(
+        "segment.jitter.ms",
+        long(0),
+        "0",
+        &[
+            ("log.roll.jitter.ms", 1),
+            ("log.roll.jitter.hours", HOUR_MS),
+        ],
+        "segments roll on time: nothing here minds many at once",
+        "Random part of segment.ms, against many segments rolling at once.",
+    ),
     field(
         "segment.ms",
-        number(1, LONG_MAX),
+        long(1),
+        &[("log.roll.ms", 1), ("log.roll.hours", HOUR_MS)],
         |c| c.segment_ms,
         |c, value| c.segment_ms = value,
+        "Age of the active segment at which a new one begins.",
     ),
     kept(
         "unclean.leader.election.enable",
         ConfigKind::Boolean,
         "false",
+        &[("unclean.leader.election.enable", 1)],
+        "a partition has one replica: there is nobody else to elect",
+        "Whether a replica that is not in sync may lead when no other is left.",
     ),
 ];
 
@@ -328,6 +519,7 @@ mod tests {
             ("compression.type", "zstd"),
             ("flush.messages", "1000"),
             ("flush.ms", "5"),
+            ("max.decompressed.message.bytes", "3000"),
             ("max.message.bytes", "2000"),
             ("message.timestamp.after.max.ms", "1"),
             ("message.timestamp.before.max.ms", "2"),
@@ -367,5 +559,12 @@ mod tests {
             assert!(config.set(name, value).is_err(), "{name}={value}");
             assert_eq!(config, TopicConfig::default());
         }
+    }
+
+    #[test]
+    fn a_list_may_name_an_element_twice() {
+        let mut config = TopicConfig::default();
+        config.set("cleanup.policy", "delete, delete").unwrap();
+        assert_eq!(config, TopicConfig::default());
     }
 }

@@ -4,9 +4,11 @@ use std::sync::Arc;
 use sillon_buffer::planted::{self, Bug};
 use sillon_record::PartitionIncarnation;
 
-use crate::create::{Creation, create_topics};
+use crate::alter_configs::alter_configs;
+use crate::create::{Creation, CreationResults, create_topics};
+use crate::create_partitions::create_partitions;
 use crate::delete::delete_topics;
-use crate::{ControlReply, ControlRequest, CreateTopicError, CreatedTopic, Image, MetadataRecord};
+use crate::{ControlReply, ControlRequest, Image, MetadataRecord};
 
 /// Producer ids that are reserved at once: one durable append for so many producers. Kafka's
 /// number.
@@ -108,7 +110,7 @@ struct InFlight {
 /// A creation that is durable and waits for its partitions.
 #[derive(Debug)]
 struct Opening {
-    results: Vec<Result<CreatedTopic, CreateTopicError>>,
+    results: CreationResults,
     /// The name of each topic.
     names: Vec<String>,
     awaited_count: usize,
@@ -192,17 +194,26 @@ impl Controller {
                 topics,
                 validate_only,
             } => {
-                let mut creation = create_topics(&self.image, &self.options, topics);
-                if validate_only {
-                    creation.only_validated();
+                let creation = create_topics(&self.image, &self.options, topics);
+                take_creation(ticket, creation, validate_only, work);
+            }
+            ControlRequest::CreatePartitions {
+                topics,
+                validate_only,
+            } => {
+                let creation = create_partitions(&self.image, topics);
+                take_creation(ticket, creation, validate_only, work);
+            }
+            ControlRequest::AlterConfigs {
+                resources,
+                validate_only,
+            } => {
+                let mut alteration = alter_configs(&self.image, &resources);
+                if !validate_only {
+                    work.records.append(&mut alteration.records);
                 }
-                if creation.records.is_empty() {
-                    let reply = ControlReply::CreateTopics(creation.results);
-                    work.replies.push((ticket, reply));
-                } else {
-                    work.records.append(&mut creation.records);
-                    work.creations.push((ticket, creation));
-                }
+                let reply = ControlReply::AlterConfigs(alteration.results);
+                work.replies.push((ticket, reply));
             }
             ControlRequest::DeleteTopics { topics } => {
                 let mut deletion = delete_topics(&self.image, topics);
@@ -294,19 +305,29 @@ impl Controller {
         let opening = opening.expect("an awaited partition belongs to a creation");
         if let Some(reason) = error {
             let place = self.image.partition_of(incarnation);
-            opening.results[topic] = Err(CreateTopicError::Storage {
-                name: opening.names[topic].clone(),
-                partition: place.map_or(-1, |place| place.partition),
-                reason,
-            });
+            let partition = place.map_or(-1, |place| place.partition);
+            let name = opening.names[topic].clone();
+            opening.results.fail(topic, name, partition, reason);
         }
         opening.awaited_count -= 1;
         if opening.awaited_count == 0
             && let Some(opening) = self.opening.remove(&ticket)
         {
-            let reply = ControlReply::CreateTopics(opening.results);
+            let reply = opening.results.into_reply();
             actions.push(ControllerAction::Reply { ticket, reply });
         }
+    }
+}
+
+fn take_creation(ticket: u64, mut creation: Creation, validate_only: bool, work: &mut InFlight) {
+    if validate_only {
+        creation.only_validated();
+    }
+    if creation.records.is_empty() {
+        work.replies.push((ticket, creation.results.into_reply()));
+    } else {
+        work.records.append(&mut creation.records);
+        work.creations.push((ticket, creation));
     }
 }
 

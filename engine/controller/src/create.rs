@@ -3,8 +3,9 @@ use std::collections::BTreeSet;
 use sillon_record::{BrokerId, PartitionIncarnation, TopicId};
 
 use crate::{
-    AssignmentFault, ControllerOptions, CreateTopicError, CreatedTopic, EffectiveConfig, Image,
-    InvalidConfig, MetadataRecord, NewTopic, check_topic_name,
+    AssignmentFault, ControlReply, ControllerOptions, CreatePartitionsError, CreateTopicError,
+    CreatedTopic, EffectiveConfig, Image, InvalidConfig, MetadataRecord, NewTopic,
+    check_topic_name,
 };
 
 /// Partitions that one request may create: Kafka's bound on one batch of metadata.
@@ -17,10 +18,10 @@ pub const PARTITIONS_MAX: usize = 100_000;
 /// Kafka's own metadata log, which is no topic.
 const CLUSTER_METADATA: &str = "__cluster_metadata";
 
-/// What a CreateTopics request comes to.
+/// What a CreateTopics or CreatePartitions request comes to.
 #[derive(Debug, Default)]
 pub(crate) struct Creation {
-    pub results: Vec<Result<CreatedTopic, CreateTopicError>>,
+    pub results: CreationResults,
     /// By topic of the request.
     pub names: Vec<String>,
     pub records: Vec<MetadataRecord>,
@@ -28,13 +29,57 @@ pub(crate) struct Creation {
     pub partitions: Vec<(PartitionIncarnation, usize)>,
 }
 
+/// The answers to such a request, by topic of it.
+#[derive(Debug)]
+pub(crate) enum CreationResults {
+    Topics(Vec<Result<CreatedTopic, CreateTopicError>>),
+    Partitions(Vec<Result<(), CreatePartitionsError>>),
+}
+
+impl Default for CreationResults {
+    fn default() -> CreationResults {
+        CreationResults::Topics(Vec::new())
+    }
+}
+
 impl Creation {
     /// Leaves the answer and forgets the deed.
     pub fn only_validated(&mut self) {
         self.records.clear();
         self.partitions.clear();
-        for created in self.results.iter_mut().flatten() {
-            created.id = TopicId::ZERO;
+        if let CreationResults::Topics(results) = &mut self.results {
+            for created in results.iter_mut().flatten() {
+                created.id = TopicId::ZERO;
+            }
+        }
+    }
+}
+
+impl CreationResults {
+    /// A partition could not be opened.
+    pub fn fail(&mut self, topic: usize, name: String, partition: i32, reason: String) {
+        match self {
+            CreationResults::Topics(results) => {
+                results[topic] = Err(CreateTopicError::Storage {
+                    name,
+                    partition,
+                    reason,
+                });
+            }
+            CreationResults::Partitions(results) => {
+                results[topic] = Err(CreatePartitionsError::Storage {
+                    name,
+                    partition,
+                    reason,
+                });
+            }
+        }
+    }
+
+    pub fn into_reply(self) -> ControlReply {
+        match self {
+            CreationResults::Topics(results) => ControlReply::CreateTopics(results),
+            CreationResults::Partitions(results) => ControlReply::CreatePartitions(results),
         }
     }
 }
@@ -46,16 +91,17 @@ pub(crate) fn create_topics(
     topics: Vec<NewTopic>,
 ) -> Creation {
     let twice = named_twice(&topics);
+    let mut results = Vec::new();
     let mut creation = Creation::default();
     // Names of this request that are taken, since they may collide with each other too.
     let mut taken = Image::default();
-    for topic in topics {
+    for (place, topic) in topics.into_iter().enumerate() {
         let result = if twice.contains(&topic.name) {
             Err(CreateTopicError::NamedTwice {
                 name: topic.name.clone(),
             })
         } else {
-            create_topic(image, &taken, options, &topic, &mut creation)
+            create_topic(image, &taken, options, &topic, place, &mut creation)
         };
         if result.is_ok() {
             taken.apply(&MetadataRecord::Topic {
@@ -63,9 +109,10 @@ pub(crate) fn create_topics(
                 name: topic.name.clone(),
             });
         }
-        creation.results.push(result);
+        results.push(result);
         creation.names.push(topic.name);
     }
+    creation.results = CreationResults::Topics(results);
     creation
 }
 
@@ -80,6 +127,7 @@ fn create_topic(
     taken: &Image,
     options: &ControllerOptions,
     topic: &NewTopic,
+    place: usize,
     creation: &mut Creation,
 ) -> Result<CreatedTopic, CreateTopicError> {
     check_name(image, taken, topic)?;
@@ -101,7 +149,7 @@ fn create_topic(
         replication_factor: replicas[0].len() as i16,
         configs,
     };
-    record_topic(image, topic, replicas, creation);
+    record_topic(image, topic, replicas, place, creation);
     Ok(created)
 }
 
@@ -145,7 +193,7 @@ fn check_configs(
             return Err(InvalidConfig::Twice { key: key.clone() }.into());
         }
     }
-    Ok(config.effective(&overrides))
+    Ok(image.settings().of_topic(&config, &overrides))
 }
 
 /// The replicas of every partition, by number. At least one partition, each with at least one.
@@ -176,21 +224,32 @@ fn place_replicas(
         -1 => options.default_replication_factor,
         replication_factor => replication_factor,
     };
-    let brokers: Vec<BrokerId> = image.brokers().map(|broker| broker.id).collect();
+    let brokers = image.brokers().len();
     let replicas = usize::try_from(replication_factor).unwrap_or(0);
-    if replicas < 1 || replicas > brokers.len() {
+    if replicas < 1 || replicas > brokers {
         return Err(CreateTopicError::InvalidReplicationFactor {
             replication_factor,
-            brokers: brokers.len(),
+            brokers,
         });
     }
-    // Partitions go round the brokers, starting at one that the topic's id picks.
-    let start = usize::from(topic.id.0[0]);
+    Ok(spread(image, topic.id, 0..partitions as usize, replicas))
+}
+
+/// Replicas of those partitions of a topic: they go round the brokers, starting at one that the
+/// topic's id picks.
+pub(crate) fn spread(
+    image: &Image,
+    topic: TopicId,
+    partitions: std::ops::Range<usize>,
+    replicas: usize,
+) -> Vec<Vec<BrokerId>> {
+    let brokers: Vec<BrokerId> = image.brokers().map(|broker| broker.id).collect();
+    let start = usize::from(topic.0[0]);
     let of_partition = |partition: usize| {
         let replica = |turn: usize| brokers[(start + partition + turn) % brokers.len()];
         (0..replicas).map(replica).collect()
     };
-    Ok((0..partitions as usize).map(of_partition).collect())
+    partitions.map(of_partition).collect()
 }
 
 fn assigned_replicas(
@@ -216,7 +275,7 @@ fn assigned_replicas(
     Ok(replicas)
 }
 
-fn check_replicas(
+pub(crate) fn check_replicas(
     image: &Image,
     replicas: &[BrokerId],
     factor: usize,
@@ -243,6 +302,7 @@ fn record_topic(
     image: &Image,
     topic: &NewTopic,
     replicas: Vec<Vec<BrokerId>>,
+    place: usize,
     creation: &mut Creation,
 ) {
     creation.records.push(MetadataRecord::Topic {
@@ -256,7 +316,6 @@ fn record_topic(
             value: value.clone(),
         });
     }
-    let place = creation.results.len();
     for (partition, replicas) in replicas.into_iter().enumerate() {
         let taken = creation.partitions.len() as u64;
         let incarnation = PartitionIncarnation(image.next_incarnation().0 + taken);

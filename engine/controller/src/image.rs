@@ -4,6 +4,7 @@ use std::sync::Arc;
 use sillon_buffer::planted::{self, Bug};
 use sillon_record::{BrokerId, LeaderEpoch, PartitionIncarnation, TopicId, TopicPartition};
 
+use crate::effective::BrokerSettings;
 use crate::name::collision_key;
 use crate::{EffectiveConfig, MetadataRecord, TopicConfig};
 
@@ -11,7 +12,11 @@ use crate::{EffectiveConfig, MetadataRecord, TopicConfig};
 /// soon as they have applied the same records. Rebuilt from the metadata log at every start.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Image {
+    /// Of topics that say nothing themselves, at the broker's start.
+    defaults_at_start: TopicConfig,
+    /// As they are now.
     defaults: TopicConfig,
+    settings: BrokerSettings,
     topics: BTreeMap<TopicId, Topic>,
     by_name: BTreeMap<Arc<str>, TopicId>,
     by_collision_key: BTreeMap<String, TopicId>,
@@ -80,18 +85,21 @@ impl Topic {
     pub fn overrides(&self) -> &BTreeMap<String, String> {
         &self.overrides
     }
-
-    /// All of its configuration, by name.
-    pub fn effective_configs(&self) -> Vec<EffectiveConfig> {
-        self.config.effective(&self.overrides)
-    }
 }
 
 impl Image {
     /// No metadata at all. `defaults` is the configuration of topics that say nothing themselves.
     pub fn new(defaults: TopicConfig) -> Image {
+        Image::of_broker(defaults, BrokerSettings::default())
+    }
+
+    /// As [`Self::new`], as a broker with that configuration sees it; `defaults` is what the
+    /// latter's start gives topics.
+    pub fn of_broker(defaults: TopicConfig, settings: BrokerSettings) -> Image {
         Image {
+            defaults_at_start: defaults,
             defaults,
+            settings,
             ..Image::default()
         }
     }
@@ -113,6 +121,10 @@ impl Image {
             } => self.add_partition(*topic, *partition, *incarnation, replicas),
             MetadataRecord::TopicConfig { topic, key, value } => {
                 self.configure(*topic, key, value.as_deref());
+            }
+            MetadataRecord::BrokerConfig { broker, key, value } => {
+                self.settings.set(*broker, key, value.as_deref());
+                self.configure_all();
             }
             MetadataRecord::TopicRemoved { id } => self.remove_topic(*id),
             MetadataRecord::ProducerIds { next } => {
@@ -189,6 +201,14 @@ impl Image {
         topic.config = self.defaults.overridden(&topic.overrides);
     }
 
+    /// The defaults may have changed.
+    fn configure_all(&mut self) {
+        self.defaults = self.settings.topic_defaults(&self.defaults_at_start);
+        for topic in self.topics.values_mut() {
+            topic.config = self.defaults.overridden(&topic.overrides);
+        }
+    }
+
     fn remove_topic(&mut self, id: TopicId) {
         let Some(topic) = self.topics.remove(&id) else {
             return;
@@ -206,6 +226,26 @@ impl Image {
     /// The configuration of a topic that says nothing itself.
     pub fn defaults(&self) -> &TopicConfig {
         &self.defaults
+    }
+
+    /// What the brokers' configuration says.
+    pub fn settings(&self) -> &BrokerSettings {
+        &self.settings
+    }
+
+    /// All of a topic's configuration, by name.
+    pub fn topic_configs(&self, topic: &Topic) -> Vec<EffectiveConfig> {
+        self.settings.of_topic(&topic.config, &topic.overrides)
+    }
+
+    /// All of this broker's own configuration, by name.
+    pub fn broker_configs(&self) -> Vec<EffectiveConfig> {
+        self.settings.of_broker()
+    }
+
+    /// What is set on all brokers, by name.
+    pub fn all_brokers_configs(&self) -> Vec<EffectiveConfig> {
+        self.settings.of_all_brokers()
     }
 
     /// The topic with that id.

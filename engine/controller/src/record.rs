@@ -40,6 +40,16 @@ pub enum MetadataRecord {
         /// `None`: back to the default.
         value: Option<String>,
     },
+    /// A broker's configuration, or that of all brokers: this key has this value, or the one that
+    /// it has without it.
+    BrokerConfig {
+        /// Of which broker; `None`: of all.
+        broker: Option<BrokerId>,
+        /// Kafka's name.
+        key: String,
+        /// `None`: nothing is set any more.
+        value: Option<String>,
+    },
     /// A topic and its partitions are gone.
     TopicRemoved {
         /// Which.

@@ -1,6 +1,6 @@
 use sillon_record::{BrokerId, TopicId};
 
-use crate::{InvalidConfig, NameFault};
+use crate::{EffectiveConfig, InvalidConfig, NameFault};
 
 /// What is asked of the controller.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +17,21 @@ pub enum ControlRequest {
     DeleteTopics {
         /// Which; one result each, in this order.
         topics: Vec<TopicTarget>,
+    },
+    /// Add partitions to topics. Answered with [`ControlReply::CreatePartitions`] when every one of
+    /// them is open.
+    CreatePartitions {
+        /// Which; one result each, in this order.
+        topics: Vec<MorePartitions>,
+        /// Only say whether it would be done.
+        validate_only: bool,
+    },
+    /// Change configurations. Answered with [`ControlReply::AlterConfigs`].
+    AlterConfigs {
+        /// Which; one result each, in this order.
+        resources: Vec<AlteredResource>,
+        /// Only say whether it would be done.
+        validate_only: bool,
     },
     /// A fresh id for an idempotent producer. Answered with [`ControlReply::ProducerId`].
     ProducerId,
@@ -61,6 +76,61 @@ pub struct Assignment {
     pub replicas: Vec<BrokerId>,
 }
 
+/// A topic that is to have more partitions.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MorePartitions {
+    /// Its name.
+    pub name: String,
+    /// How many it is to have.
+    pub count: i32,
+    /// Replicas of each new one, chosen by hand; `None`: the broker chooses.
+    pub assignments: Option<Vec<Vec<BrokerId>>>,
+}
+
+/// What has a configuration.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ConfigResource {
+    /// The topic of that name.
+    Topic(String),
+    /// A broker; `None`: all of them.
+    Broker(Option<BrokerId>),
+}
+
+/// A configuration that is to change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AlteredResource {
+    /// Whose.
+    pub resource: ConfigResource,
+    /// What is not named loses its value.
+    pub replaces_all: bool,
+    /// What is to change; every key once.
+    pub changes: Vec<ConfigChange>,
+}
+
+/// A key that is to change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigChange {
+    /// Kafka's name.
+    pub key: String,
+    /// How.
+    pub operation: ConfigOperation,
+    /// To what, or by what; not looked at when it is deleted.
+    pub value: Option<String>,
+}
+
+/// How a key changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConfigOperation {
+    /// It gets this value.
+    Set,
+    /// It loses its own value.
+    Delete,
+    /// These elements join its list.
+    Append,
+    /// These elements leave its list.
+    Subtract,
+}
+
 /// A topic, by either of its names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TopicTarget {
@@ -71,12 +141,16 @@ pub enum TopicTarget {
 }
 
 /// The controller's answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum ControlReply {
     /// To [`ControlRequest::CreateTopics`], in the order of its topics.
     CreateTopics(Vec<Result<CreatedTopic, CreateTopicError>>),
     /// To [`ControlRequest::DeleteTopics`], in the order of its topics.
     DeleteTopics(Vec<Result<DeletedTopic, DeleteTopicError>>),
+    /// To [`ControlRequest::CreatePartitions`], in the order of its topics.
+    CreatePartitions(Vec<Result<(), CreatePartitionsError>>),
+    /// To [`ControlRequest::AlterConfigs`], in the order of its resources.
+    AlterConfigs(Vec<Result<(), AlterConfigsError>>),
     /// To [`ControlRequest::ProducerId`].
     ProducerId(i64),
     /// To any request: there is no space to record it, and nothing was done. KAFKA_STORAGE_ERROR.
@@ -84,7 +158,7 @@ pub enum ControlReply {
 }
 
 /// A topic that was created, or could be.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct CreatedTopic {
     /// Its identity; zero when it was only validated.
     pub id: TopicId,
@@ -94,17 +168,6 @@ pub struct CreatedTopic {
     pub replication_factor: i16,
     /// All of its configuration.
     pub configs: Vec<EffectiveConfig>,
-}
-
-/// One value of a topic's configuration.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EffectiveConfig {
-    /// Kafka's name.
-    pub name: &'static str,
-    /// Its value.
-    pub value: String,
-    /// Whether the topic says nothing about it.
-    pub is_default: bool,
 }
 
 /// A topic that was deleted.
@@ -250,4 +313,119 @@ pub enum DeleteTopicError {
     /// INVALID_REQUEST
     #[error("the topic is named twice in this request")]
     NamedTwice,
+}
+
+/// Why a topic gets no more partitions, each with one error code of the protocol.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CreatePartitionsError {
+    /// INVALID_REQUEST
+    #[error("topic {name} is named twice in this request")]
+    NamedTwice {
+        /// The name.
+        name: String,
+    },
+    /// UNKNOWN_TOPIC_OR_PARTITION
+    #[error("there is no topic {name}")]
+    UnknownTopic {
+        /// The name.
+        name: String,
+    },
+    /// INVALID_PARTITIONS
+    #[error("topic {name} has {current} partitions, and {wanted} are no more than that")]
+    NoIncrease {
+        /// The topic.
+        name: String,
+        /// How many it has.
+        current: usize,
+        /// How many it is to have.
+        wanted: i32,
+    },
+    /// INVALID_REPLICA_ASSIGNMENT
+    #[error("{added} partitions are added, and the replicas of {assignments} are given")]
+    AssignmentsCount {
+        /// How many are added.
+        added: usize,
+        /// How many assignments there are.
+        assignments: usize,
+    },
+    /// INVALID_REPLICA_ASSIGNMENT
+    #[error("partition {partition} of the replica assignment: {fault}")]
+    InvalidAssignment {
+        /// Which partition.
+        partition: i32,
+        /// What is wrong with it.
+        fault: AssignmentFault,
+    },
+    /// POLICY_VIOLATION
+    #[error(
+        "{asked} more partitions; one request may make {created_max}, and a cluster holds \
+             {max} ({existing} exist)"
+    )]
+    TooManyPartitions {
+        /// How many this request asks for so far.
+        asked: usize,
+        /// How many exist.
+        existing: usize,
+        /// Most that one request may make.
+        created_max: usize,
+        /// Most that a cluster holds.
+        max: usize,
+    },
+    /// KAFKA_STORAGE_ERROR
+    #[error("topic {name} has them, but partition {partition} could not be opened: {reason}")]
+    Storage {
+        /// The topic.
+        name: String,
+        /// The partition.
+        partition: i32,
+        /// What its broker says.
+        reason: String,
+    },
+}
+
+/// Why a configuration is not changed, each with one error code of the protocol.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AlterConfigsError {
+    /// INVALID_REQUEST
+    #[error("each resource may be named once")]
+    ResourceTwice,
+    /// UNKNOWN_TOPIC_OR_PARTITION
+    #[error("there is no topic {name}")]
+    UnknownTopic {
+        /// The name.
+        name: String,
+    },
+    /// BROKER_ID_NOT_REGISTERED
+    #[error("there is no broker {}", broker.0)]
+    UnknownBroker {
+        /// The number.
+        broker: BrokerId,
+    },
+    /// INVALID_REQUEST
+    #[error("{key} is given twice")]
+    KeyTwice {
+        /// The key.
+        key: String,
+    },
+    /// INVALID_REQUEST
+    #[error("{key} is given no value")]
+    Null {
+        /// The key.
+        key: String,
+    },
+    /// INVALID_CONFIG
+    #[error("{key} is no list that could be added to or taken from")]
+    NoList {
+        /// The key.
+        key: &'static str,
+    },
+    /// INVALID_REQUEST
+    #[error("{key} cannot change while the broker runs")]
+    ReadOnly {
+        /// The key.
+        key: &'static str,
+    },
+    /// INVALID_CONFIG
+    #[error("{0}")]
+    InvalidConfig(#[from] InvalidConfig),
 }

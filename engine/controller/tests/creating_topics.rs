@@ -32,8 +32,8 @@ fn a_creation_is_answered_when_it_is_durable_and_every_partition_is_open() {
     assert_eq!(created.replication_factor, 1);
     let flush = created.configs.iter().find(|c| c.name == "flush.messages");
     assert_eq!(
-        flush.map(|c| (c.value.as_str(), c.is_default)),
-        Some(("1", true))
+        flush.map(|c| (c.value.as_deref(), c.source)),
+        Some((Some("1"), ConfigSource::Default))
     );
 }
 
@@ -194,9 +194,11 @@ fn configurations_are_checked_and_kept() {
     }
     let configs = [("retention.ms", Some("5")), ("preallocate", Some("true"))];
     let created = house.created(with(&configs)).unwrap();
-    let shown = created.configs.iter().filter(|config| !config.is_default);
-    let shown: Vec<_> = shown.map(|c| (c.name, c.value.as_str())).collect();
-    assert_eq!(shown, [("preallocate", "true"), ("retention.ms", "5")]);
+    let of_topic = |config: &&EffectiveConfig| config.source == ConfigSource::DynamicTopic;
+    let shown = created.configs.iter().filter(of_topic);
+    let shown: Vec<_> = shown.map(|c| (c.name, c.value.as_deref())).collect();
+    let expected = [("preallocate", Some("true")), ("retention.ms", Some("5"))];
+    assert_eq!(shown, expected);
     let image = image_of(&house.log);
     assert_eq!(image.topic_named("a").unwrap().config.retention_ms, Some(5));
 }

@@ -35,6 +35,13 @@ fn any_record() -> impl Strategy<Value = MetadataRecord> {
             }),
         (any_id(), text, prop::option::of(text))
             .prop_map(|(topic, key, value)| MetadataRecord::TopicConfig { topic, key, value }),
+        (prop::option::of(0i32..), text, prop::option::of(text)).prop_map(
+            |(broker, key, value)| MetadataRecord::BrokerConfig {
+                broker: broker.map(BrokerId),
+                key,
+                value,
+            }
+        ),
         any_id().prop_map(|id| MetadataRecord::TopicRemoved { id }),
         any::<i64>().prop_map(|next| MetadataRecord::ProducerIds { next }),
     ]
@@ -114,16 +121,32 @@ proptest! {
 fn a_newer_format_is_told_from_damage() {
     let mut log = Vec::new();
     encode_append(0, &[], &mut log);
-    log[8] = 2;
+    log[8] = 3;
     let mut hasher = crc32fast::Hasher::new();
     hasher.update(&log[..4]);
     hasher.update(&log[8..]);
     let crc = hasher.finalize().to_le_bytes();
     log[4..8].copy_from_slice(&crc);
-    assert_eq!(decode_append(&log), Err(AppendError::Format { format: 2 }));
+    assert_eq!(decode_append(&log), Err(AppendError::Format { format: 3 }));
 }
 
 #[test]
 fn zeros_are_no_append() {
     assert!(decode_append(&[0; 64]).is_err());
+}
+
+#[test]
+fn an_append_says_the_newest_format_only_when_it_needs_it() {
+    let format = |record: MetadataRecord| {
+        let mut out = Vec::new();
+        encode_append(0, &[record], &mut out);
+        out[8]
+    };
+    assert_eq!(format(MetadataRecord::ProducerIds { next: 1 }), 1);
+    let of_a_broker = MetadataRecord::BrokerConfig {
+        broker: None,
+        key: "log.segment.bytes".to_owned(),
+        value: None,
+    };
+    assert_eq!(format(of_a_broker), 2);
 }

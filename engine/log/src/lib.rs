@@ -24,5 +24,5 @@ pub use index::{INDEX_ENTRIES_MAX, IndexEntry, SegmentIndex};
 pub use index_files::{
     IndexFileError, decode_offset_index, encode_offset_index, encode_time_index,
 };
-pub use producers::{PRODUCER_BATCHES_MAX, Producers, Verdict};
+pub use producers::{KnownProducer, PRODUCER_BATCHES_MAX, Producers, Verdict};
 pub use producers_codec::ProducersError;

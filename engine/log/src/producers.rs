@@ -150,6 +150,20 @@ impl ProducerState {
     }
 }
 
+/// An idempotent producer, for people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KnownProducer {
+    /// Its id.
+    pub id: i64,
+    /// Its epoch.
+    pub epoch: i16,
+    /// Sequence number of its last record; -1 when no batch is remembered.
+    pub last_sequence: i32,
+    /// Largest timestamp of its last batch, in ms since the Unix epoch; -1 when none is
+    /// remembered.
+    pub last_timestamp_ms: i64,
+}
+
 /// The idempotent producers of one partition. Owned by its shard; kept in the checkpoint, and
 /// completed by replay.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -239,6 +253,22 @@ impl Producers {
     /// Whether none is known.
     pub fn is_empty(&self) -> bool {
         self.states.is_empty()
+    }
+
+    /// What is known of each, by id.
+    pub fn describe(&self) -> impl Iterator<Item = KnownProducer> {
+        self.states.iter().map(|(id, state)| KnownProducer {
+            id: *id,
+            epoch: state.epoch,
+            last_sequence: state
+                .batches()
+                .last()
+                .map_or(-1, ProducerBatch::last_sequence),
+            last_timestamp_ms: state
+                .batches()
+                .last()
+                .map_or(-1, |batch| batch.timestamp_ms),
+        })
     }
 
     pub(crate) fn states(&self) -> &BTreeMap<i64, ProducerState> {

@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use sillon_controller::{ControllerOptions, TopicConfig};
+use sillon_controller::{ControllerOptions, Settings, TopicConfig};
 use sillon_record::BrokerId;
 
 use crate::{Clock, StopHandle, SystemClock};
@@ -34,6 +34,8 @@ pub struct NodeOptions {
     pub port: u16,
     /// Configuration of topics that say nothing themselves.
     pub topic_defaults: TopicConfig,
+    /// The broker's configuration as it was given, by Kafka's names: what clients are told.
+    pub settings: Settings,
     /// What the controller fills in for requests that leave it to the broker.
     pub controller: ControllerOptions,
     /// How long a stopping node lets its services finish, in ms.
@@ -72,6 +74,7 @@ impl NodeOptions {
             host: "localhost".to_owned(),
             port: 9092,
             topic_defaults: TopicConfig::default(),
+            settings: Settings::new(),
             controller: ControllerOptions::default(),
             drain_ms: DRAIN_MS,
             clock: Arc::new(SystemClock::new()),

@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use sillon_buffer::planted::{self, Bug};
 use sillon_buffer::{ChunkWriter, Slice};
-use sillon_controller::{Image, MetadataRecord, TopicConfig, encode_append};
+use sillon_controller::{
+    BrokerSettings, Image, MetadataRecord, Settings, TopicConfig, encode_append,
+};
 use sillon_journal::{ChainPoint, Incarnation, JournalId, RingLayout};
 use sillon_log::{
     CheckpointBuilder, MANIFEST_FILE, META_PROPERTIES_FILE, Manifest, ManifestError,
@@ -82,6 +84,8 @@ pub struct NodeConfig {
     pub recovery_bytes_max: u64,
     /// Configuration of topics that say nothing else.
     pub topic_defaults: TopicConfig,
+    /// The broker's configuration as it was given, by Kafka's names: what clients are told.
+    pub settings: Arc<Settings>,
 }
 
 /// Why a node cannot start. The text names the place and the way out.
@@ -207,7 +211,8 @@ impl Start {
     async fn run(&mut self) -> Result<Opened, Failure> {
         let cluster_id = self.identify().await?;
         let loaded = load(&self.io).await?;
-        let mut image = Image::new(self.config.topic_defaults);
+        let settings = BrokerSettings::new(self.config.broker, self.config.settings.clone());
+        let mut image = Image::of_broker(self.config.topic_defaults, settings);
         for record in &loaded.records {
             image.apply(record);
         }

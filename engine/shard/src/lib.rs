@@ -10,6 +10,7 @@ mod boot;
 mod checkpoint;
 mod cold;
 mod config;
+mod describe;
 mod event;
 mod fetch;
 mod io;

@@ -45,9 +45,22 @@ impl State {
                     self.image.apply(record);
                     self.configure(*topic);
                 }
+                MetadataRecord::BrokerConfig { .. } => {
+                    self.image.apply(record);
+                    self.configure_all();
+                }
                 MetadataRecord::BrokerRegistered { .. }
                 | MetadataRecord::Topic { .. }
                 | MetadataRecord::ProducerIds { .. } => self.image.apply(record),
+            }
+        }
+    }
+
+    /// The defaults of all topics may have changed.
+    fn configure_all(&mut self) {
+        for (id, key) in &self.by_id {
+            if let Some(topic) = self.image.topic(id.topic) {
+                self.partitions[*key].config = topic.config;
             }
         }
     }

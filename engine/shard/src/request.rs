@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use sillon_buffer::Slice;
+pub use sillon_log::KnownProducer;
 use sillon_record::{LeaderEpoch, Offset, TopicPartition, ValidBatch};
 
 /// A shard of this node, counted from 0.
@@ -82,6 +83,8 @@ pub enum Request {
     ListOffsets(Vec<ListOffset>),
     /// Find where leader epochs end (KIP-101, KIP-320).
     EpochEnds(Vec<EpochEnd>),
+    /// Say how large partitions are and who writes to them, for people.
+    Describe(Vec<Describe>),
 }
 
 /// Batches for partitions of one shard.
@@ -240,6 +243,26 @@ pub struct EpochEnd {
     /// Filled in by the owner: the largest epoch not above the one asked for and the offset
     /// behind its last record; `None` when the epoch is unknown.
     pub outcome: Outcome<Option<(LeaderEpoch, Offset)>>,
+}
+
+/// A question for what people want to know of a partition.
+#[derive(Debug, Default)]
+pub struct Describe {
+    /// Which.
+    pub partition: TopicPartition,
+    /// Most producers that this and the request's earlier entries may name together.
+    pub producers_max: usize,
+    /// Filled in by the owner.
+    pub outcome: Outcome<Described>,
+}
+
+/// What people want to know of a partition.
+#[derive(Debug, Default)]
+pub struct Described {
+    /// What its segments take, in bytes.
+    pub size_bytes: u64,
+    /// Its idempotent producers, by id; `None`: they are too many.
+    pub producers: Option<Vec<KnownProducer>>,
 }
 
 /// Why a shard does not do what is asked, each with one error code of the protocol.

@@ -110,6 +110,7 @@ impl Shard {
             Request::Fetch(fetch) => state.fetch(&self.io, ticket, fetch),
             Request::ListOffsets(list) => state.list_offsets(&self.io, ticket, list),
             Request::EpochEnds(questions) => state.epoch_ends(ticket, questions),
+            Request::Describe(questions) => state.describe(ticket, questions),
         }
     }
 

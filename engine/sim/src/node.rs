@@ -74,6 +74,7 @@ impl Node {
             file_system_bytes: 1 << 30,
             recovery_bytes_max: plan.recovery_bytes_max,
             topic_defaults: plan.topic_defaults,
+            settings: Default::default(),
         };
         let mut entropy = random.fork();
         let mut actions = Vec::new();

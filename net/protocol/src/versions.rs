@@ -32,8 +32,46 @@ pub enum Api {
     InitProducerId = 22,
     /// Where leader epochs end.
     OffsetForLeaderEpoch = 23,
+    /// Who may do what.
+    DescribeAcls = 29,
+    /// Let somebody do something.
+    CreateAcls = 30,
+    /// Take that back.
+    DeleteAcls = 31,
+    /// Configuration of topics and brokers.
+    DescribeConfigs = 32,
+    /// Replace configurations.
+    AlterConfigs = 33,
+    /// Where partitions lie and how large they are.
+    DescribeLogDirs = 35,
+    /// Add partitions to topics.
+    CreatePartitions = 37,
+    /// Elect leaders anew.
+    ElectLeaders = 43,
+    /// Change configurations key by key.
+    IncrementalAlterConfigs = 44,
+    /// Move partitions to other brokers.
+    AlterPartitionReassignments = 45,
+    /// Partitions that are being moved.
+    ListPartitionReassignments = 46,
+    /// What clients are held to.
+    DescribeClientQuotas = 48,
+    /// Hold clients to something.
+    AlterClientQuotas = 49,
+    /// Who has credentials.
+    DescribeUserScramCredentials = 50,
+    /// The controllers and how far they are.
+    DescribeQuorum = 55,
+    /// Raise or lower the level of a feature.
+    UpdateFeatures = 57,
     /// Brokers and who controls them.
     DescribeCluster = 60,
+    /// Idempotent producers of partitions.
+    DescribeProducers = 61,
+    /// What has a configuration.
+    ListConfigResources = 74,
+    /// Topics and their partitions, page by page.
+    DescribeTopicPartitions = 75,
 }
 
 impl Api {
@@ -191,7 +229,26 @@ pub const SERVED: &[ApiSpec] = &[
     // Version 6 is not stable in Kafka 4.4.
     row(Api::InitProducerId, 0, 5, 2, SMALL),
     row(Api::OffsetForLeaderEpoch, 2, 4, 4, NAMING),
+    row(Api::DescribeAcls, 1, 3, 2, SMALL),
+    row(Api::CreateAcls, 1, 3, 2, NAMING),
+    row(Api::DeleteAcls, 1, 3, 2, NAMING),
+    row(Api::DescribeConfigs, 1, 4, 4, NAMING),
+    row(Api::AlterConfigs, 0, 2, 2, NAMING),
+    row(Api::DescribeLogDirs, 1, 4, 2, NAMING),
+    row(Api::CreatePartitions, 0, 3, 2, NAMING),
+    row(Api::ElectLeaders, 0, 2, 2, NAMING),
+    row(Api::IncrementalAlterConfigs, 0, 1, 1, NAMING),
+    row(Api::AlterPartitionReassignments, 0, 1, 0, NAMING),
+    row(Api::ListPartitionReassignments, 0, 0, 0, NAMING),
+    row(Api::DescribeClientQuotas, 0, 1, 1, SMALL),
+    row(Api::AlterClientQuotas, 0, 1, 1, NAMING),
+    row(Api::DescribeUserScramCredentials, 0, 0, 0, NAMING),
+    row(Api::DescribeQuorum, 0, 2, 0, SMALL),
+    row(Api::UpdateFeatures, 0, 2, 0, SMALL),
     row(Api::DescribeCluster, 0, 2, 0, SMALL),
+    row(Api::DescribeProducers, 0, 0, 0, NAMING),
+    row(Api::ListConfigResources, 0, 1, 0, SMALL),
+    row(Api::DescribeTopicPartitions, 0, 0, 0, NAMING),
 ];
 
 #[cfg(test)]

@@ -49,6 +49,31 @@ fn read(api: Api, version: i16, frame: &Slice) {
         Api::InitProducerId => generated::<InitProducerIdRequest>(frame, version),
         Api::OffsetForLeaderEpoch => generated::<OffsetForLeaderEpochRequest>(frame, version),
         Api::DescribeCluster => generated::<DescribeClusterRequest>(frame, version),
+        Api::DescribeAcls => generated::<DescribeAclsRequest>(frame, version),
+        Api::CreateAcls => generated::<CreateAclsRequest>(frame, version),
+        Api::DeleteAcls => generated::<DeleteAclsRequest>(frame, version),
+        Api::DescribeConfigs => generated::<DescribeConfigsRequest>(frame, version),
+        Api::AlterConfigs => generated::<AlterConfigsRequest>(frame, version),
+        Api::DescribeLogDirs => generated::<DescribeLogDirsRequest>(frame, version),
+        Api::CreatePartitions => generated::<CreatePartitionsRequest>(frame, version),
+        Api::ElectLeaders => generated::<ElectLeadersRequest>(frame, version),
+        Api::IncrementalAlterConfigs => generated::<IncrementalAlterConfigsRequest>(frame, version),
+        Api::AlterPartitionReassignments => {
+            generated::<AlterPartitionReassignmentsRequest>(frame, version)
+        }
+        Api::ListPartitionReassignments => {
+            generated::<ListPartitionReassignmentsRequest>(frame, version)
+        }
+        Api::DescribeClientQuotas => generated::<DescribeClientQuotasRequest>(frame, version),
+        Api::AlterClientQuotas => generated::<AlterClientQuotasRequest>(frame, version),
+        Api::DescribeUserScramCredentials => {
+            generated::<DescribeUserScramCredentialsRequest>(frame, version)
+        }
+        Api::DescribeQuorum => generated::<DescribeQuorumRequest>(frame, version),
+        Api::UpdateFeatures => generated::<UpdateFeaturesRequest>(frame, version),
+        Api::DescribeProducers => generated::<DescribeProducersRequest>(frame, version),
+        Api::ListConfigResources => generated::<ListConfigResourcesRequest>(frame, version),
+        Api::DescribeTopicPartitions => generated::<DescribeTopicPartitionsRequest>(frame, version),
     }
 }
 

@@ -1,5 +1,7 @@
 use std::cell::{Cell, RefCell};
+use std::path::Path;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use glommio::sync::StaticPermit;
 use sillon_buffer::{Pool, Slice};
@@ -19,6 +21,8 @@ use crate::sys::Socket;
 /// What all connections of one executor share.
 pub(crate) struct Context {
     pub core: Core,
+    /// Where the node's data lies, from the root.
+    pub data_dir: Arc<Path>,
     /// Memory for frames.
     pub pool: Pool,
     pub budget: ReceiveBudget,

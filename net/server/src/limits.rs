@@ -87,3 +87,13 @@ pub const AUTO_CREATE_MS: u64 = 5_000;
 
 /// How long a creation or deletion is waited for at most, in ms, whatever the client says.
 pub const ADMIN_MS_MAX: u64 = 120_000;
+
+/// Values of configurations in one DescribeConfigs answer: 3,000 topics with all of theirs, about
+/// 30 MiB. Resources beyond it are refused.
+pub const DESCRIBED_CONFIGS_MAX: usize = 100_000;
+
+/// Partitions of one DescribeTopicPartitions answer: Kafka's `max.request.partition.size.limit`.
+pub const DESCRIBED_PARTITIONS_MAX: usize = 2_000;
+
+/// Producers of one DescribeProducers answer, 80 bytes each. Partitions beyond it are refused.
+pub const DESCRIBED_PRODUCERS_MAX: usize = 100_000;

@@ -190,8 +190,11 @@ impl Shared {
     fn context(&self, core: Core) -> Context {
         let shards = u64::from(core.shards().max(1));
         let receive_bytes = self.options.receive_bytes / shards;
+        let data_dir = &self.options.data_dir;
+        let absolute = std::path::absolute(data_dir).unwrap_or_else(|_| data_dir.clone());
         Context {
             core,
+            data_dir: absolute.into(),
             pool: Pool::new(),
             budget: ReceiveBudget::new(receive_bytes.max(1)),
             scratch: RefCell::new(Scratch::default()),

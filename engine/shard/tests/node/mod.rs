@@ -208,6 +208,7 @@ pub fn config(shards: u16) -> NodeConfig {
         file_system_bytes: 1 << 40,
         recovery_bytes_max: 256 << 20,
         topic_defaults: TopicConfig::default(),
+        settings: Default::default(),
     }
 }
 

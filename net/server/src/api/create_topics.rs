@@ -20,11 +20,6 @@ use crate::in_flight::Answer;
 /// First version that answers with the topic's counts and configuration (KIP-525).
 const FIRST_VERSION_WITH_CONFIGS: i16 = 5;
 
-/// Kafka's `ConfigSource`: set on the topic.
-const DYNAMIC_TOPIC_CONFIG: i8 = 1;
-/// Kafka's `ConfigSource`: the default.
-const DEFAULT_CONFIG: i8 = 5;
-
 /// Creates topics; answers when every partition of them is open.
 pub(super) fn take_up(
     context: &Rc<Context>,
@@ -115,11 +110,8 @@ fn answer(
 fn config(config: EffectiveConfig) -> CreatableTopicConfigs {
     let mut response = CreatableTopicConfigs::default();
     response.name = StrBytes::from(config.name);
-    response.value = Some(text(config.value));
-    response.config_source = match config.is_default {
-        true => DEFAULT_CONFIG,
-        false => DYNAMIC_TOPIC_CONFIG,
-    };
+    response.value = config.value.map(text);
+    response.config_source = config.source as i8;
     response
 }
 
@@ -157,11 +149,7 @@ mod tests {
             id: TopicId([1; 16]),
             partitions: 3,
             replication_factor: 1,
-            configs: vec![EffectiveConfig {
-                name: "flush.messages",
-                value: "1".to_owned(),
-                is_default: true,
-            }],
+            configs: sillon_controller::Image::default().broker_configs(),
         };
         let refused = CreateTopicError::InvalidPartitions { partitions: 0 };
         let spec = Api::CreateTopics.spec();

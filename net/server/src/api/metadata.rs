@@ -30,6 +30,11 @@ const INTERNAL: [&str; 3] = [
     "__share_group_state",
 ];
 
+/// Whether a topic is one of them.
+pub(super) fn is_internal(name: &str) -> bool {
+    INTERNAL.contains(&name)
+}
+
 /// Brokers, topics and who leads their partitions. Makes topics that are asked for by name, where
 /// client and broker allow it.
 pub(super) fn take_up(
@@ -72,9 +77,7 @@ fn to_create(context: &Context, image: &Image, request: &MetadataRequest) -> Vec
     let topics = request.topics.iter().flatten();
     let names = topics.filter_map(|topic| topic.name.as_deref());
     let missing = names.filter(|name| {
-        image.topic_named(name).is_none()
-            && check_topic_name(name).is_ok()
-            && !INTERNAL.contains(name)
+        image.topic_named(name).is_none() && check_topic_name(name).is_ok() && !is_internal(name)
     });
     let mut missing: Vec<&str> = missing.collect();
     missing.sort_unstable();
@@ -178,7 +181,7 @@ fn topic(topic: &Topic, operations: bool) -> MetadataResponseTopic {
     let mut response = MetadataResponseTopic::default();
     response.name = Some(text(&*topic.name));
     response.topic_id = uuid(topic.id);
-    response.is_internal = INTERNAL.contains(&&*topic.name);
+    response.is_internal = is_internal(&topic.name);
     response.partitions = topic.partitions().iter().map(partition).collect();
     if operations {
         response.topic_authorized_operations = operations::ON_TOPIC;

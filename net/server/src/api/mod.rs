@@ -4,18 +4,33 @@
 //! reads to the owning shards); the [`Answer`] that it returns does the rest, when every earlier
 //! request of the connection has been answered.
 
+mod acls;
+mod alter_configs;
 mod api_versions;
+mod client_quotas;
+mod config_resource;
+mod create_partitions;
 mod create_topics;
 mod delete_topics;
 mod describe_cluster;
+mod describe_configs;
+mod describe_log_dirs;
+mod describe_producers;
+mod describe_quorum;
+mod describe_topic_partitions;
+mod elect_leaders;
+mod features;
 mod fetch;
 mod find_coordinator;
 mod init_producer_id;
+mod list_config_resources;
 mod list_offsets;
 mod metadata;
 mod offset_for_leader_epoch;
 mod operations;
 mod produce;
+mod reassignments;
+mod scram_credentials;
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -64,6 +79,25 @@ pub(crate) async fn take_up(
         Api::DeleteTopics => delete_topics::take_up(context, incoming),
         Api::InitProducerId => init_producer_id::take_up(context, incoming),
         Api::DescribeCluster => describe_cluster::take_up(context, incoming),
+        Api::DescribeAcls => acls::describe(context, incoming),
+        Api::CreateAcls => acls::create(context, incoming),
+        Api::DeleteAcls => acls::delete(context, incoming),
+        Api::DescribeConfigs => describe_configs::take_up(context, incoming),
+        Api::AlterConfigs => alter_configs::take_up(context, incoming),
+        Api::DescribeLogDirs => describe_log_dirs::take_up(context, incoming).await,
+        Api::CreatePartitions => create_partitions::take_up(context, incoming),
+        Api::ElectLeaders => elect_leaders::take_up(context, incoming),
+        Api::IncrementalAlterConfigs => alter_configs::take_up_incremental(context, incoming),
+        Api::AlterPartitionReassignments => reassignments::alter(context, incoming),
+        Api::ListPartitionReassignments => reassignments::list(context, incoming),
+        Api::DescribeClientQuotas => client_quotas::describe(context, incoming),
+        Api::AlterClientQuotas => client_quotas::alter(context, incoming),
+        Api::DescribeUserScramCredentials => scram_credentials::take_up(context, incoming),
+        Api::DescribeQuorum => describe_quorum::take_up(context, incoming),
+        Api::UpdateFeatures => features::update(context, incoming),
+        Api::DescribeProducers => describe_producers::take_up(context, incoming).await,
+        Api::ListConfigResources => list_config_resources::take_up(context, incoming),
+        Api::DescribeTopicPartitions => describe_topic_partitions::take_up(context, incoming),
     }
 }
 

@@ -180,7 +180,8 @@ async fn admit(
     let rules = BatchRules {
         now_ms: context.core.now().wall_ms,
         max_message_bytes: config.max_message_bytes,
-        decompressed_bytes_max: DECOMPRESSED_BYTES_MAX,
+        decompressed_bytes_max: DECOMPRESSED_BYTES_MAX
+            .min(config.max_decompressed_message_bytes.into()),
         is_compacted: config.cleanup_policy.compact,
         zstd_is_allowed: version >= FIRST_VERSION_WITH_ZSTD,
         timestamp_type: config.timestamp_type,
@@ -204,12 +205,13 @@ async fn check(
 ) -> Result<ValidBatch, Refusing> {
     if !needs_helper_thread(&records) {
         let inline = BatchRules {
-            decompressed_bytes_max: INLINE_DECOMPRESSED_BYTES_MAX,
+            decompressed_bytes_max: INLINE_DECOMPRESSED_BYTES_MAX.min(rules.decompressed_bytes_max),
             ..rules
         };
         let mut scratch = context.scratch.borrow_mut();
         match ValidBatch::check(records.clone(), &inline, &mut scratch) {
-            Err(BatchError::DecompressedTooLarge { .. }) => {}
+            Err(BatchError::DecompressedTooLarge { .. })
+                if inline.decompressed_bytes_max < rules.decompressed_bytes_max => {}
             checked => return Ok(checked?),
         }
     }
