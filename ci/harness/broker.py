@@ -28,6 +28,7 @@ class Broker:
     """One broker process. The same folder and options are used at every start."""
 
     name = ""
+    defaults = {"log.segment.bytes": "1048576", "num.partitions": str(PARTITIONS)}
     clean_exit_codes = {0}
     poll_s = 0.002  # between two looks whether it is ready
 
@@ -36,8 +37,7 @@ class Broker:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.data = self.folder / "data"
         self.log = self.folder / "broker.log"
-        self.options = {"log.segment.bytes": "1048576", "num.partitions": str(PARTITIONS),
-                        **(options or {})}
+        self.options = {**self.defaults, **(options or {})}
         self.process = None
         self.address = None
         self.port = 0  # the kernel's choice
@@ -111,15 +111,23 @@ class Kafka(Broker):
     """Apache Kafka in KRaft mode, broker and controller in one process: the control."""
 
     name = "kafka"
+    # A killed broker may register again once its session is over.
+    defaults = {**Broker.defaults, "broker.session.timeout.ms": "1000",
+                "broker.heartbeat.interval.ms": "200"}
+    jvm = ["-Xmx512m", "-XX:+UseSerialGC"]
+    controller_port = 0  # chosen at the first start, and kept
     clean_exit_codes = {0, 143}
     poll_s = 0.1
 
     def java(self, *arguments):
-        return ["java", "-Xmx512m", "-XX:+UseSerialGC", "-cp", f"{CLIENTS}/lib/*",
+        return ["java", *self.jvm, "-cp", f"{CLIENTS}/lib/*",
                 "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", *arguments]
 
-    def command(self):
-        self.port, controller = self.port or free_port(), free_port()
+    def prepare(self):
+        """What is there before the first start: a configuration and a formatted folder."""
+        self.port = self.port or free_port()
+        self.controller_port = self.controller_port or free_port()
+        controller = self.controller_port
         options = {
             "process.roles": "broker,controller",
             "node.id": "1",
@@ -128,9 +136,6 @@ class Kafka(Broker):
             "advertised.listeners": f"PLAINTEXT://127.0.0.1:{self.port}",
             "controller.listener.names": "CONTROLLER",
             "log.dirs": str(self.data),
-            # A killed broker may register again once its session is over.
-            "broker.session.timeout.ms": "1000",
-            "broker.heartbeat.interval.ms": "200",
             "offsets.topic.replication.factor": "1",
             "transaction.state.log.replication.factor": "1",
             "transaction.state.log.min.isr": "1",
@@ -144,7 +149,10 @@ class Kafka(Broker):
             subprocess.run(self.java("kafka.tools.StorageTool", "format", "--standalone",
                                      "-t", CLUSTER_ID, "-c", str(properties)),
                            check=True, stdout=subprocess.DEVNULL)
-        return self.java("kafka.Kafka", str(properties))
+        return properties
+
+    def command(self):
+        return self.java("kafka.Kafka", str(self.prepare()))
 
     def ready_address(self, log_text):
         """Its log says nothing at this level, so ask it; only an unfenced broker lists itself."""

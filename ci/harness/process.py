@@ -15,6 +15,7 @@ from pathlib import Path
 from harness import batches, wire
 from harness.broker import PARTITIONS, ROOT, TARGET, Sillon
 from harness.clients.confluent import create_topic
+from harness.device import Device
 
 CASES_COUNT = 9
 READY_MS_MAX = 50
@@ -250,21 +251,15 @@ def journals_and_active_segments_are_written_with_o_direct(case):
     return ", ".join(f"{len(paths)} {kind} files" for kind, paths in found.items())
 
 
-def device_flushes(folder):
-    """Completed flush requests of the block device below a folder."""
-    device = os.stat(folder).st_dev
-    fields = Path(f"/sys/dev/block/{os.major(device)}:{os.minor(device)}/stat").read_text().split()
-    return int(fields[15])
-
-
 def acknowledgements_share_flushes_of_the_device(case):
     broker = case.broker(2)
     broker.start()
+    device = Device.below(broker.folder)
 
     def flushes():
-        before = device_flushes(broker.folder)
+        before = device.counters().flushes
         time.sleep(LOAD_SECONDS)
-        return device_flushes(broker.folder) - before
+        return device.counters().flushes - before
 
     found, requests = under_load(broker, flushes)
     note = f"{found} flushes for {requests} requests, {LOAD_CONNECTIONS} connections with {IN_FLIGHT} each"
