@@ -4,6 +4,7 @@
 //! Nothing here is part of the broker.
 #![deny(unsafe_code)]
 
+pub mod exchange;
 pub mod executor;
 pub mod machine;
 pub mod memory_disk;
