@@ -72,7 +72,7 @@ fn measure(options: &Options, folder: &Path) -> std::io::Result<Report> {
          that of the serving or writing thread",
         options.request_bytes, options.response_bytes, options.connections, options.in_flight,
     ));
-    let payload_bytes = options.request_bytes.max(options.response_bytes);
+    let moved_bytes = options.request_bytes.max(options.response_bytes);
     let round = (in_flight * options.request_bytes).next_multiple_of(sillon_buffer::BLOCK_BYTES);
     let single = options
         .request_bytes
@@ -95,22 +95,24 @@ fn measure(options: &Options, folder: &Path) -> std::io::Result<Report> {
             ..all
         };
         let rows = [
-            ("tcp: all in flight", tcp(all, time, cores)?),
-            ("tcp: one at a time", tcp(one, time, cores)?),
+            ("tcp: all in flight", moved_bytes, tcp(all, time, cores)?),
+            ("tcp: one at a time", moved_bytes, tcp(one, time, cores)?),
             (
                 "disk: all in flight, one flush",
+                options.request_bytes,
                 disk(&mut file, round, in_flight as u64, time)?,
             ),
             (
                 "disk: one at a time, one flush",
+                options.request_bytes,
                 disk(&mut file, single, 1, time)?,
             ),
         ];
         if repetition == 0 {
             continue;
         }
-        for (name, measured) in rows {
-            report.add(name, &measured.figures(payload_bytes));
+        for (name, request_bytes, measured) in rows {
+            report.add(name, &measured.figures(request_bytes));
         }
     }
     Ok(report)
@@ -124,9 +126,9 @@ struct Measured {
 }
 
 impl Measured {
-    fn figures(mut self, payload_bytes: usize) -> [f64; 5] {
+    fn figures(mut self, request_bytes: usize) -> [f64; 5] {
         self.latencies_us.sort_by(f64::total_cmp);
-        let gigabytes = self.requests as f64 * payload_bytes as f64 / 1e9;
+        let gigabytes = self.requests as f64 * request_bytes as f64 / 1e9;
         [
             self.requests as f64 / self.seconds,
             gigabytes * 1e3 / self.seconds,
