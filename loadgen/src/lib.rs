@@ -3,6 +3,7 @@
 //! [`Scenario`] says what to do, [`RunReport`] what came of it.
 #![forbid(unsafe_code)]
 
+pub mod report;
 pub mod run_report;
 pub mod scenario;
 
