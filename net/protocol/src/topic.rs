@@ -66,7 +66,7 @@ impl<F: Frame> PartialEq for Text<F> {
 impl<F: Frame> Eq for Text<F> {}
 
 /// How a request names a topic: by name up to version 12 of Produce and Fetch, by id from 13 on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum TopicKey<T> {
     /// By its name.
     Name(T),

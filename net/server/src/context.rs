@@ -12,6 +12,7 @@ use sillon_runtime::Core;
 use sillon_shard::{Stage, Stamps};
 use slab::Slab;
 
+use crate::fetch_sessions::FetchSessions;
 use crate::helper::Helpers;
 use crate::receive::ReceiveBudget;
 use crate::send::ColdReader;
@@ -36,6 +37,7 @@ pub(crate) struct Context {
     pub held_bytes_max: u64,
     pub stages: RefCell<Stages>,
     pub auto_create_topics: bool,
+    pub sessions: RefCell<FetchSessions>,
     pub connections: RefCell<Slab<Rc<Liveness>>>,
 }
 

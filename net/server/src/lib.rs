@@ -12,6 +12,7 @@ mod accept;
 mod api;
 mod connection;
 mod context;
+mod fetch_sessions;
 mod helper;
 mod in_flight;
 mod limits;

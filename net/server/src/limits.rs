@@ -97,3 +97,14 @@ pub const DESCRIBED_PARTITIONS_MAX: usize = 2_000;
 
 /// Producers of one DescribeProducers answer, 80 bytes each. Partitions beyond it are refused.
 pub const DESCRIBED_PRODUCERS_MAX: usize = 100_000;
+
+/// Incremental fetch sessions of a node: Kafka's `max.incremental.fetch.session.cache.slots`.
+pub const FETCH_SESSIONS_MAX: usize = 1_000;
+
+/// Partitions of all fetch sessions of a node together, about 250 bytes each: 25 MB. A client that
+/// finds no room names its partitions in every request.
+pub const FETCH_SESSION_PARTITIONS_MAX: usize = 100_000;
+
+/// A fetch session that nobody has used for this long makes room for another one, in ms; one that
+/// has been there for longer, for a larger one. Kafka's number.
+pub const FETCH_SESSION_IDLE_MS: u64 = 120_000;

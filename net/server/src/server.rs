@@ -19,6 +19,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use crate::accept::{Accepted, Door, accept};
 use crate::connection::Connection;
 use crate::context::Context;
+use crate::fetch_sessions::FetchSessions;
 use crate::helper::Helpers;
 use crate::limits::{BACKLOG, CONNECTIONS_MAX, DRAIN_MS, RECEIVE_BYTES, SEND_BYTES, SWEEP_MS};
 use crate::receive::ReceiveBudget;
@@ -204,6 +205,7 @@ impl Shared {
             held_bytes_max: self.options.send_bytes / shards,
             stages: RefCell::new(Stages::default()),
             auto_create_topics: self.options.auto_create_topics,
+            sessions: RefCell::new(FetchSessions::new(shards as u16)),
             connections: RefCell::new(Slab::new()),
         }
     }

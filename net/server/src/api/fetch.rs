@@ -12,19 +12,19 @@ use sillon_protocol::{ErrorCode, TopicKey};
 use sillon_record::{Offset, TopicPartition};
 use sillon_shard::{Extent, Fetch, FetchEntry, Fetched, Stamps};
 
+mod session;
 mod wait;
 
+use self::session::InSession;
 use super::RequestError;
 use crate::context::{Asked, Context, Incoming};
+use crate::fetch_sessions::Session;
 use crate::in_flight::{Answer, Ended, answered};
 use crate::limits::{FETCH_BYTES_MAX, FETCH_BYTES_MIN};
 use crate::reply::{Held, Reply};
 use crate::route::{ByOwner, Leaders, Place, Refused, find_led, find_topic, own_key};
 
 const READ_COMMITTED: i8 = 1;
-
-/// `session_epoch` of a whole fetch that opens a session, and of one that wants none.
-const WHOLE_FETCHES: [i32; 2] = [0, -1];
 
 /// A partition of the request, for its response.
 struct Asking {
@@ -46,8 +46,10 @@ struct Bounds {
     deadline_ns: u64,
 }
 
-/// Reads records: waits until there are enough of them, and sends them from where they are. There
-/// are no fetch sessions: every answer has session id 0, which clients take as "none".
+/// What was read of a partition, and the records.
+type Read = (PartitionFetched<usize>, Vec<Extent>);
+
+/// Reads records: waits until there are enough of them, and sends them from where they are.
 pub(super) fn take_up(
     context: &Rc<Context>,
     mut incoming: Incoming,
@@ -58,10 +60,14 @@ pub(super) fn take_up(
     } = incoming;
     request.decode(&incoming.frame, version, incoming.body, is_first)?;
     let asked = incoming.parsed(context);
-    if !WHOLE_FETCHES.contains(&request.head.session_epoch) {
-        return Ok(answered(Ok(Some(no_session(&asked)))));
-    }
-    let (topics, by_owner) = route(context, &request);
+    let session = match InSession::take_up(context, &request, version) {
+        Ok(session) => session,
+        Err(code) => return Ok(answered(Ok(Some(no_session(&asked, code))))),
+    };
+    let (topics, by_owner) = match &session {
+        InSession::Known { session, .. } => route_session(context, &session.borrow()),
+        InSession::None | InSession::New(_) => route(context, &request),
+    };
     let is_committed = request.head.isolation_level == READ_COMMITTED;
     let are_refused = topics
         .iter()
@@ -103,6 +109,7 @@ pub(super) fn take_up(
             bounds,
             is_committed,
             &unread,
+            session,
         )))
     }))
 }
@@ -121,9 +128,9 @@ fn bounds(head: &FetchHead, asked: &Asked, are_refused: bool) -> Bounds {
     }
 }
 
-fn no_session(asked: &Asked) -> Reply {
+fn no_session(asked: &Asked, error: ErrorCode) -> Reply {
     let head = FetchResponseHead {
-        error: ErrorCode::FetchSessionIdNotFound,
+        error,
         ..FetchResponseHead::default()
     };
     let mut out = BytesMut::new();
@@ -162,6 +169,37 @@ fn route(context: &Context, request: &FetchRequest<Slice>) -> (Vec<Topic>, ByOwn
     (topics, by_owner)
 }
 
+/// As [`route`], with all that the client has asked for in its session.
+fn route_session(context: &Context, session: &Session) -> (Vec<Topic>, ByOwner<FetchEntry>) {
+    let mut by_owner = ByOwner::new(context.core.shards());
+    let mut topics: Vec<Topic> = Vec::new();
+    context.core.with_image(|image| {
+        for (key, partition) in session.asked() {
+            let mut ask = || {
+                let topic = find_topic(image, key)?;
+                find_led(topic, partition.index, context.core.broker())?;
+                let place = TopicPartition {
+                    topic: topic.id,
+                    partition: partition.index,
+                };
+                Ok(by_owner.push(place, entry(place, partition)))
+            };
+            let asking = Asking {
+                index: partition.index,
+                fate: ask(),
+            };
+            match topics.last_mut() {
+                Some(last) if last.key == *key => last.partitions.push(asking),
+                _ => topics.push(Topic {
+                    key: key.clone(),
+                    partitions: vec![asking],
+                }),
+            }
+        }
+    });
+    (topics, by_owner)
+}
+
 fn entry(place: TopicPartition, partition: &FetchPartition) -> FetchEntry {
     FetchEntry {
         partition: place,
@@ -195,9 +233,9 @@ async fn open_segments(context: &Context, fetches: &mut [Fetch]) -> Vec<TopicPar
     unread
 }
 
-/// Lays down the response around the records. When several shards have given records, what would
-/// be beyond the limit of the whole answer is left out, last partitions first; its client asks
-/// again for it.
+/// Lays down the response around the records: of all partitions, or, in a session, of those with
+/// news.
+#[allow(clippy::too_many_arguments, reason = "all that a fetch has come to")]
 fn encode(
     context: &Context,
     asked: &Asked,
@@ -206,39 +244,33 @@ fn encode(
     bounds: Bounds,
     is_committed: bool,
     unread: &[TopicPartition],
+    session: InSession,
 ) -> Reply {
+    let mut leaders = Leaders::default();
+    let mut read = read_all(topics, &mut fetches, bounds, is_committed, unread);
+    for (topic, read) in topics.iter().zip(&mut read) {
+        for (answer, _) in read {
+            let (core, error) = (&context.core, answer.error);
+            answer.current_leader = leaders.hint(core, error, &topic.key, answer.index);
+        }
+    }
+    let head = FetchResponseHead {
+        session_id: session.answered(context, topics, &mut read),
+        ..FetchResponseHead::default()
+    };
     let mut out = BytesMut::new();
     let mut records = Vec::new();
-    let mut total_bytes = 0;
-    let mut leaders = Leaders::default();
-    let mut writer = FetchResponseWriter::begin(
-        &mut out,
-        asked.version,
-        asked.correlation_id,
-        FetchResponseHead::default(),
-        topics.len(),
-    );
-    for topic in topics {
-        writer.topic(topic.key.as_ref(), topic.partitions.len());
-        for asking in &topic.partitions {
-            let found = take_outcome(asking, &mut fetches, unread);
-            let index = asking.index;
-            let (mut answer, extents) = match found {
-                Ok(fetched) => fetched_answer(index, fetched, is_committed),
-                Err(refused) => (PartitionFetched::failed(index, refused.code), Vec::new()),
-            };
-            let bytes = answer.records as u64;
-            let fits = total_bytes == 0 || total_bytes + bytes <= bounds.max_bytes;
-            if !fits {
-                answer.records = 0;
-            }
-            answer.current_leader =
-                leaders.hint(&context.core, answer.error, &topic.key, asking.index);
+    let (version, correlation_id) = (asked.version, asked.correlation_id);
+    let told = topics.iter().zip(read);
+    let told = told.filter(|(topic, read)| topic.partitions.is_empty() || !read.is_empty());
+    let told: Vec<(&Topic, Vec<Read>)> = told.collect();
+    let mut writer =
+        FetchResponseWriter::begin(&mut out, version, correlation_id, head, told.len());
+    for (topic, read) in told {
+        writer.topic(topic.key.as_ref(), read.len());
+        for (answer, extents) in read {
             let position = writer.partition(&answer);
-            if fits {
-                total_bytes += bytes;
-                records.extend(extents.into_iter().map(|extent| (position, extent)));
-            }
+            records.extend(extents.into_iter().map(|extent| (position, extent)));
         }
     }
     writer.finish(&leaders.endpoints);
@@ -251,6 +283,37 @@ fn encode(
     let mut reply = Reply::with_records(asked.api, stamps, out, records);
     reply.held = Some(held);
     reply
+}
+
+/// What was read, by topic. When several shards have given records, what would be beyond the limit
+/// of the whole answer is left out, last partitions first; its client asks again for it.
+fn read_all(
+    topics: &[Topic],
+    fetches: &mut [Fetch],
+    bounds: Bounds,
+    is_committed: bool,
+    unread: &[TopicPartition],
+) -> Vec<Vec<Read>> {
+    let mut total_bytes = 0;
+    let mut read_one = |asking: &Asking| {
+        let index = asking.index;
+        let (mut answer, mut extents) = match take_outcome(asking, fetches, unread) {
+            Ok(fetched) => fetched_answer(index, fetched, is_committed),
+            Err(refused) => (PartitionFetched::failed(index, refused.code), Vec::new()),
+        };
+        let bytes = answer.records as u64;
+        if total_bytes == 0 || total_bytes + bytes <= bounds.max_bytes {
+            total_bytes += bytes;
+        } else {
+            answer.records = 0;
+            extents.clear();
+        }
+        (answer, extents)
+    };
+    let topics = topics.iter();
+    topics
+        .map(|topic| topic.partitions.iter().map(&mut read_one).collect())
+        .collect()
 }
 
 fn take_outcome(

@@ -237,15 +237,28 @@ impl Client {
         topic: TopicKey<&str>,
         partitions: &[FetchPartition],
     ) -> Sent {
+        self.send_fetch_in_session(version, head, &[(topic, partitions)], &[])
+    }
+
+    pub fn send_fetch_in_session(
+        &mut self,
+        version: i16,
+        head: FetchHead,
+        topics: &[(TopicKey<&str>, &[FetchPartition])],
+        forgotten: &[(TopicKey<&str>, &[i32])],
+    ) -> Sent {
         let sent = self.sent(Api::Fetch, version);
         let mut out = BytesMut::new();
+        let correlation_id = sent.correlation_id;
         let mut writer =
-            FetchRequestWriter::begin(&mut out, version, sent.correlation_id, None, head, 1);
-        writer.topic(topic, partitions.len());
-        for partition in partitions {
-            writer.partition(partition);
+            FetchRequestWriter::begin(&mut out, version, correlation_id, None, head, topics.len());
+        for (topic, partitions) in topics {
+            writer.topic(*topic, partitions.len());
+            for partition in *partitions {
+                writer.partition(partition);
+            }
         }
-        writer.finish(&[], "");
+        writer.finish(forgotten, "");
         self.send_bytes(&out);
         sent
     }
