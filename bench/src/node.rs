@@ -84,6 +84,7 @@ impl<D: Disk> Node<D> {
             journal_bytes: Some(size.journal_bytes),
             file_system_bytes: 1 << 40,
             recovery_bytes_max: size.journal_bytes,
+            retention_check_ms: u64::MAX / 1_000_000,
             topic_defaults: TopicConfig::default(),
             settings: Default::default(),
         };

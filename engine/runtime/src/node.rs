@@ -81,6 +81,7 @@ fn node_config(options: &NodeOptions, shards: u16) -> Result<NodeConfig, NodeErr
         journal_bytes: options.journal_bytes,
         file_system_bytes: file_system.f_blocks.saturating_mul(file_system.f_frsize),
         recovery_bytes_max: options.recovery_bytes_max,
+        retention_check_ms: options.retention_check_ms,
         topic_defaults: options.topic_defaults,
         settings: Arc::new(options.settings.clone()),
     })

@@ -14,6 +14,9 @@ const DRAIN_MS: u64 = 10_000;
 /// work.
 const RECOVERY_BYTES_MAX: u64 = 256 << 20;
 
+/// Kafka's default.
+const RETENTION_CHECK_MS: u64 = 300_000;
+
 /// What a node is to be.
 pub struct NodeOptions {
     /// Where its data lies. Made when it does not exist.
@@ -26,6 +29,8 @@ pub struct NodeOptions {
     pub journal_bytes: Option<u64>,
     /// Journal that a restart replays at most, in bytes over all shards.
     pub recovery_bytes_max: u64,
+    /// `log.retention.check.interval.ms`: how often segments are looked through for what may go.
+    pub retention_check_ms: u64,
     /// Its id.
     pub broker: BrokerId,
     /// Where clients reach it.
@@ -70,6 +75,7 @@ impl NodeOptions {
             memory_bytes: 1 << 30,
             journal_bytes: None,
             recovery_bytes_max: RECOVERY_BYTES_MAX,
+            retention_check_ms: RETENTION_CHECK_MS,
             broker: BrokerId(1),
             host: "localhost".to_owned(),
             port: 9092,

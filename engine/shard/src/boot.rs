@@ -82,6 +82,8 @@ pub struct NodeConfig {
     pub file_system_bytes: u64,
     /// Journal that a restart replays at most, in bytes over all shards.
     pub recovery_bytes_max: u64,
+    /// `log.retention.check.interval.ms`
+    pub retention_check_ms: u64,
     /// Configuration of topics that say nothing else.
     pub topic_defaults: TopicConfig,
     /// The broker's configuration as it was given, by Kafka's names: what clients are told.
@@ -529,6 +531,7 @@ impl Start {
             incarnation: Incarnation((self.entropy)()),
             memory: ShardMemory::of(self.config.memory_bytes, shards),
             recovery_bytes_max: self.config.recovery_bytes_max / u64::from(shards.max(1)),
+            retention_check_ms: self.config.retention_check_ms,
             ring_zeroed_bytes: None,
             folders: Arc::default(),
             leftovers: Vec::new(),

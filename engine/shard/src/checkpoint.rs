@@ -181,7 +181,7 @@ pub(crate) fn encode_log(place: &Place<'_>, log: &PartitionLog, out: &mut Vec<u8
             partition: place.id.partition,
             incarnation: place.incarnation,
             topic_name: place.topic_name,
-            log_start: log.log_start(),
+            log_start: log.planned_start(),
             high_watermark: place.high_watermark,
             next_offset: log.next_offset(),
             leader_epoch: place.leader_epoch,

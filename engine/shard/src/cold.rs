@@ -1,6 +1,8 @@
 //! Reads that must look into files: where a batch begins is found through the segment's index and
 //! a walk over batch headers; the records themselves leave the shard by reference.
 
+use std::sync::Arc;
+
 use sillon_log::partition::ReadPlan;
 use sillon_record::Offset;
 
@@ -8,7 +10,7 @@ use crate::partition::Readiness;
 use crate::partition_files::{ColdError, PartitionFiles, Passed};
 use crate::procedure::Io;
 use crate::state::{Shared, State};
-use crate::{Extent, Fetch, Fetched, LogLevel, Refusal, Request, Ticket};
+use crate::{Extent, Fetch, Fetched, LogLevel, Refusal, Request, SegmentFile, Ticket};
 
 /// Segments that a shard keeps at hand for readers: 256 indexes of at most 48 KiB are 12 MiB, and
 /// 256 descriptors.
@@ -43,8 +45,13 @@ impl State {
         if partition.log.active().base_offset != base {
             partition.log.set_index(base, None);
         }
-        // Whoever still sends from it holds the file.
-        partition.readers.remove(&base);
+        let is_shared = |reader: &Arc<SegmentFile>| Arc::strong_count(reader) > 1;
+        if partition.readers.get(&base).is_some_and(is_shared) {
+            // Somebody still sends from it, and a deletion must know.
+            self.recently_read.push_back((key, incarnation, base));
+        } else {
+            partition.readers.remove(&base);
+        }
     }
 
     /// A part of a segment file, for a reader.
@@ -86,6 +93,7 @@ impl PartitionFiles<'_> {
     pub(crate) fn answer<T>(&self, found: Result<T, ColdError>) -> Result<T, Refusal> {
         found.map_err(|error| match error {
             ColdError::Gone => Refusal::UnknownPartition,
+            ColdError::Deleted => Refusal::OffsetOutOfRange,
             error => {
                 let taken_offline = self.state(|state, key| {
                     let folder = state.partitions[key].folder.clone();

@@ -25,6 +25,8 @@ pub struct ShardConfig {
     pub memory: ShardMemory,
     /// Journal bytes after which a checkpoint begins: bounds what a restart replays.
     pub recovery_bytes_max: u64,
+    /// How often segments are looked through for what retention lets go, in ms.
+    pub retention_check_ms: u64,
     /// How much of a fresh ring is zeroed already, in bytes of each file in turn; the rest is
     /// zeroed in the background. `None`: all of it, or it does not matter.
     pub ring_zeroed_bytes: Option<u64>,

@@ -26,6 +26,7 @@ mod produce;
 mod recovery;
 mod request;
 mod reserve;
+mod retention;
 mod round;
 mod shard;
 mod small_file;

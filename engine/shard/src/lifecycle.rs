@@ -17,7 +17,7 @@ use sillon_replication::Replicas;
 use crate::boot::topic_of;
 use crate::layout::creating_folder;
 use crate::partition::{Partition, Readiness, RecentPlaces};
-use crate::procedure::{Io, Signal, done};
+use crate::procedure::{Io, done};
 use crate::small_file::{read_file, write_file};
 use crate::state::{Phase, Shared, State};
 use crate::{Access, Action, DiskError, DiskOp, DiskOutput, LogLevel, Refusal, owner};
@@ -191,15 +191,15 @@ impl State {
         }
     }
 
-    /// Puts a control entry into the next round. Returns that round's number.
-    fn push_control(&mut self, kind: EntryKind, key: usize) -> u64 {
+    /// Puts a control entry about `offset` into the next round. Returns that round's number.
+    pub(crate) fn push_control(&mut self, kind: EntryKind, key: usize, offset: Offset) -> u64 {
         let partition = &self.partitions[key];
         let meta = EntryMeta {
             kind,
             partition: partition.incarnation,
             segment_base: partition.log.active().base_offset,
             position: partition.log.active().size_bytes,
-            base_offset: partition.log.next_offset(),
+            base_offset: offset,
             leader_epoch: partition.leader_epoch(),
         };
         let journal = self.journal();
@@ -328,9 +328,11 @@ async fn rename_folder(
         !is_busy && state.phase == Phase::Open
     };
     wait_until(shared, io, |state| rests(state)).await?;
-    let round = shared
-        .borrow_mut()
-        .push_control(EntryKind::PartitionDeleted, key);
+    let round = {
+        let mut state = shared.borrow_mut();
+        let end = state.partitions[key].log.next_offset();
+        state.push_control(EntryKind::PartitionDeleted, key, end)
+    };
     wait_until(shared, io, |state| {
         state.journal().writer.durable_through() >= round && rests(state)
     })
@@ -381,7 +383,7 @@ async fn rename_folder(
 }
 
 /// Waits until `is_true`, looked at whenever something changes and at every tick.
-async fn wait_until(
+pub(crate) async fn wait_until(
     shared: &Shared,
     io: &Io,
     mut is_true: impl FnMut(&mut State) -> bool,
@@ -392,7 +394,7 @@ async fn wait_until(
             if let Phase::Failed(reason) = &state.phase {
                 return Err(DiskError::Io {
                     path: "".into(),
-                    operation: "delete",
+                    operation: "wait",
                     message: reason.clone(),
                 });
             }
@@ -408,9 +410,11 @@ async fn wait_until(
 /// Empties and removes a folder that nobody refers to any more, a slice at a time. What is left
 /// when it fails goes at the next start.
 pub(crate) async fn remove_folder(shared: Shared, io: Io, folder: String) {
-    let ticked = shared.borrow().ticked.clone();
-    if let Err(error) = empty(&io, &folder, Some(&ticked)).await {
-        let mut state = shared.borrow_mut();
+    shared.borrow_mut().removals += 1;
+    let emptied = empty(&io, &folder, Some(&shared)).await;
+    let mut state = shared.borrow_mut();
+    state.removals -= 1;
+    if let Err(error) = emptied {
         state.log(
             LogLevel::Warn,
             format!("{folder} could not be removed: {error}; it is tried again at the next start"),
@@ -423,7 +427,7 @@ pub(crate) async fn empty_folder(io: &Io, folder: &str) -> Result<(), DiskError>
     empty(io, folder, None).await
 }
 
-async fn empty(io: &Io, folder: &str, pause: Option<&Signal>) -> Result<(), DiskError> {
+async fn empty(io: &Io, folder: &str, paced_by: Option<&Shared>) -> Result<(), DiskError> {
     let list = io.call(DiskOp::List {
         path: folder.into(),
     });
@@ -432,36 +436,47 @@ async fn empty(io: &Io, folder: &str, pause: Option<&Signal>) -> Result<(), Disk
     };
     for entry in entries.into_iter().filter(|entry| !entry.is_folder) {
         let path: crate::FilePath = format!("{folder}/{}", entry.name).into();
-        if entry.len > CUT_BYTES
-            && let Some(pause) = pause
-        {
-            cut(io, &path, entry.len, pause).await?;
+        match paced_by {
+            Some(shared) if !remove_slowly(shared, io, path.clone(), entry.len).await? => {
+                return Ok(());
+            }
+            Some(_) => {}
+            None => done(io.call(DiskOp::Remove { path }).await)?,
         }
-        done(io.call(DiskOp::Remove { path }).await)?;
     }
     let path = folder.into();
     done(io.call(DiskOp::RemoveFolder { path }).await)
 }
 
-/// Shortens a file step by step until it is small enough to be removed.
-async fn cut(
+/// Shortens a file step by step and removes it. False: the shard stops, and the next start goes
+/// on.
+pub(crate) async fn remove_slowly(
+    shared: &Shared,
     io: &Io,
-    path: &crate::FilePath,
+    path: crate::FilePath,
     mut len: u64,
-    pause: &Signal,
-) -> Result<(), DiskError> {
-    let file = io.new_file();
-    let open = io.call(DiskOp::Open {
-        file,
-        path: path.clone(),
-        create: false,
-        access: Access::Buffered,
-    });
-    done(open.await)?;
-    while len > CUT_BYTES {
-        len -= CUT_BYTES;
-        done(io.call(DiskOp::Truncate { file, len }).await)?;
-        pause.wait(io).await;
+) -> Result<bool, DiskError> {
+    let is_open = || shared.borrow().phase == Phase::Open;
+    if len > CUT_BYTES {
+        let file = io.new_file();
+        let open = io.call(DiskOp::Open {
+            file,
+            path: path.clone(),
+            create: false,
+            access: Access::Buffered,
+        });
+        done(open.await)?;
+        while len > CUT_BYTES && is_open() {
+            len -= CUT_BYTES;
+            done(io.call(DiskOp::Truncate { file, len }).await)?;
+            let ticked = shared.borrow().ticked.clone();
+            ticked.wait(io).await;
+        }
+        done(io.call(DiskOp::Close { file }).await)?;
     }
-    done(io.call(DiskOp::Close { file }).await)
+    if !is_open() {
+        return Ok(false);
+    }
+    done(io.call(DiskOp::Remove { path }).await)?;
+    Ok(true)
 }

@@ -1,6 +1,5 @@
 //! Questions about offsets: the ends of the log, offsets by time, and the ends of leader epochs.
 
-use sillon_log::partition::Segment;
 use sillon_record::{BatchHeader, DECOMPRESSED_BYTES_MAX, Offset, Records, Scratch};
 
 use crate::partition_files::{ColdError, PartitionFiles, Passed};
@@ -94,43 +93,99 @@ async fn search(shared: Shared, io: Io, ticket: Ticket, mut list: Vec<ListOffset
 
 /// The first record with the largest timestamp among those that may be read.
 async fn by_largest_time(files: &PartitionFiles<'_>) -> Result<Option<FoundOffset>, ColdError> {
+    loop {
+        let (start, largest) = match largest_time(files).await {
+            Err(ColdError::Deleted) => continue,
+            known => known?,
+        };
+        let found = match largest {
+            Some(largest) if largest >= 0 => by_time(files, largest).await?,
+            _ => None,
+        };
+        let start_now = files.partition(|partition| partition.log.log_start())?;
+        if found.is_some() || start_now == start {
+            return Ok(found);
+        }
+        // The record was given up meanwhile.
+    }
+}
+
+/// The largest timestamp of the records that may be read, and where those begin.
+async fn largest_time(files: &PartitionFiles<'_>) -> Result<(Offset, Option<i64>), ColdError> {
     files.restore_tail().await?;
-    let (mut largest, partly) = files.state(|state, key| {
+    let first = files.partition(|partition| {
+        partition
+            .log
+            .segment_of(partition.log.log_start())
+            .base_offset
+    })?;
+    files.load_index(first).await?;
+    let (start, mut largest, partly) = files.state(|state, key| {
         let log = &state.partitions[key].log;
-        let end = state.readable_end(key);
+        let (start, end) = (log.log_start(), state.readable_end(key));
         // What is above the high watermark is in memory: leave it out there, and take segments
-        // that are wholly below it at their word.
-        let in_memory = log.tail().filter(|batch| batch.last_offset < end);
-        let newest = in_memory.map(|batch| batch.max_timestamp_ms).max();
+        // that are wholly readable at their word.
+        let readable = log
+            .tail()
+            .filter(|batch| batch.last_offset >= start && batch.last_offset < end);
+        let in_memory = readable.filter_map(|batch| match batch.base_offset < start {
+            true => newest_from(&batch.bytes, start),
+            false => Some(batch.max_timestamp_ms),
+        });
+        let mut largest = in_memory.max();
         let unreadable = log.tail().any(|batch| batch.last_offset >= end);
-        let is_whole = |segment: &Segment| !unreadable || segment.next_offset <= end;
-        let (whole, partly): (Vec<&Segment>, Vec<&Segment>) =
-            log.segments().iter().partition(|segment| is_whole(segment));
-        let stored = whole.iter().map(|segment| segment.max_timestamp_ms).max();
         let mut parts = Vec::new();
-        for segment in partly {
+        let kept = log.segments().iter();
+        for segment in kept.filter(|segment| segment.next_offset > start) {
+            let begins_before = segment.base_offset < start;
+            if !begins_before && (!unreadable || segment.next_offset <= end) {
+                largest = largest.max(Some(segment.max_timestamp_ms));
+                continue;
+            }
             let limit = log.file_limit(segment.base_offset);
             let index = segment.index.as_ref();
-            let entries = index.map_or(&[][..], |index| index.entries());
-            let known = entries.iter().rev().find(|e| u64::from(e.position) < limit);
-            parts.push((segment.base_offset, known.copied(), limit));
+            let from = match index {
+                Some(index) if begins_before => u64::from(index.position_for(start)),
+                Some(index) => {
+                    let mut entries = index.entries().iter().rev();
+                    let known = entries.find(|entry| u64::from(entry.position) < limit);
+                    largest = largest.max(known.map(|entry| entry.max_timestamp_ms));
+                    known.map_or(0, |entry| u64::from(entry.position))
+                }
+                None => 0,
+            };
+            parts.push((segment.base_offset, from, limit));
         }
-        (newest.max(stored), parts)
+        (start, largest, parts)
     })?;
-    // Of the others, what is in the file is below it too.
-    for (segment_base, known, limit) in partly {
-        let from = known.map_or(0, |entry| u64::from(entry.position));
-        largest = largest.max(known.map(|entry| entry.max_timestamp_ms));
+    // Of the others, what is in the file is readable too, but for records before the start.
+    for (segment_base, from, limit) in partly {
+        let mut straddling = None;
         let visit = |batch: Passed| {
-            largest = largest.max(Some(batch.max_timestamp_ms));
+            if batch.base_offset >= start {
+                largest = largest.max(Some(batch.max_timestamp_ms));
+            } else if batch.last_offset >= start {
+                straddling = Some(batch);
+            }
             true
         };
         files.walk(segment_base, from, limit, visit).await?;
+        if let Some(batch) = straddling {
+            let content = files.read(segment_base, batch.position, batch.size).await?;
+            largest = largest.max(newest_from(&content, start));
+        }
     }
-    match largest {
-        Some(largest) if largest >= 0 => by_time(files, largest).await,
-        _ => Ok(None),
-    }
+    Ok((start, largest))
+}
+
+/// The largest timestamp of a stored batch's records from an offset on.
+fn newest_from(batch: &[u8], start: Offset) -> Option<i64> {
+    let (mut buffer, mut scratch) = (Vec::new(), Scratch::default());
+    let records = Records::of(batch, &mut buffer, DECOMPRESSED_BYTES_MAX, &mut scratch).ok()?;
+    let kept = records
+        .map_while(Result::ok)
+        .filter(|record| record.offset >= start);
+    kept.map(|record| record.timestamp_ms).max()
 }
 
 /// The first record at or after a time.
@@ -141,20 +196,24 @@ async fn by_time(
     let mut behind = Offset(-1);
     loop {
         let candidate = files.partition(|partition| {
+            let start = partition.log.log_start();
             let mut segments = partition.log.segments().iter();
             let candidate = segments.find(|segment| {
-                segment.base_offset > behind && segment.max_timestamp_ms >= timestamp_ms
+                segment.base_offset > behind
+                    && segment.next_offset > start
+                    && segment.max_timestamp_ms >= timestamp_ms
             });
             candidate.map(|segment| segment.base_offset)
         })?;
         let Some(segment_base) = candidate else {
             return Ok(None);
         };
-        let found = in_segment(files, segment_base, timestamp_ms).await?;
-        if found.is_some() {
-            return Ok(found);
+        match in_segment(files, segment_base, timestamp_ms).await {
+            Ok(None) => behind = segment_base,
+            // Retention was faster: the next segment has what is asked for.
+            Err(ColdError::Deleted) => {}
+            found => return found,
         }
-        behind = segment_base;
     }
 }
 

@@ -10,7 +10,7 @@ use crate::partition::Partition;
 use crate::procedure::{Io, bytes, done};
 use crate::small_file::read_file;
 use crate::state::{Shared, State};
-use crate::{Access, DiskError, DiskOp, FileId};
+use crate::{Access, DiskError, DiskOp, FileId, SegmentFile};
 
 /// Bytes that a walk over headers reads at a time.
 const WALK_BYTES: u64 = 64 << 10;
@@ -39,6 +39,9 @@ pub(crate) enum ColdError {
     /// The partition is gone, or does not lead any more.
     #[error("the partition is gone")]
     Gone,
+    /// Retention has taken the segment.
+    #[error("the segment is gone")]
+    Deleted,
 }
 
 /// Names a partition across waits: each look makes sure that it is still there.
@@ -105,17 +108,16 @@ impl<'a> PartitionFiles<'a> {
     pub(crate) async fn restore_tail(&self) -> Result<(), ColdError> {
         let wanted = self.partition(|partition| {
             let segment_base = partition.log.written_segment();
-            let path = partition.reader(segment_base).path.clone();
             let missing = partition.log.missing_tail();
-            missing.map(|part| (part, segment_base, path))
+            missing.map(|part| (part, segment_base, partition.reader(segment_base)))
         })?;
-        let Some(((from, to), segment_base, path)) = wanted else {
+        let Some(((from, to), segment_base, reader)) = wanted else {
             return Ok(());
         };
         let file = self.io.new_file();
         let open = self.io.call(DiskOp::Open {
             file,
-            path,
+            path: reader.path.clone(),
             create: false,
             access: Access::Direct,
         });
@@ -210,7 +212,13 @@ impl<'a> PartitionFiles<'a> {
     ) -> Result<Vec<u8>, ColdError> {
         let mut is_retry = false;
         loop {
-            let file = self.reading_file(segment_base).await?;
+            // Held until the file has been read, so that it is not removed meanwhile.
+            let reader = self.partition(|partition| {
+                let is_there = partition.log.segment(segment_base).is_some();
+                is_there.then(|| partition.reader(segment_base))
+            })?;
+            let reader = reader.ok_or(ColdError::Deleted)?;
+            let file = self.reading_file(segment_base, &reader).await?;
             let read = self.io.call(DiskOp::Read {
                 file,
                 position,
@@ -226,12 +234,12 @@ impl<'a> PartitionFiles<'a> {
     }
 
     /// The open file of a segment, for reads of the shard itself.
-    async fn reading_file(&self, segment_base: Offset) -> Result<FileId, ColdError> {
-        let (open, path) = self.partition(|partition| {
-            let path = partition.reader(segment_base).path.clone();
-            (partition.reading, path)
-        })?;
-        if let Some((base, file)) = open
+    async fn reading_file(
+        &self,
+        segment_base: Offset,
+        reader: &SegmentFile,
+    ) -> Result<FileId, ColdError> {
+        if let Some((base, file)) = self.partition(|partition| partition.reading)?
             && base == segment_base
         {
             return Ok(file);
@@ -239,7 +247,7 @@ impl<'a> PartitionFiles<'a> {
         let file = self.io.new_file();
         let open = self.io.call(DiskOp::Open {
             file,
-            path,
+            path: reader.path.clone(),
             create: false,
             access: Access::Buffered,
         });

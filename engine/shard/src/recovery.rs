@@ -253,9 +253,15 @@ impl Recovery<'_> {
                 self.partitions.remove(&meta.partition);
                 Ok(())
             }
-            EntryKind::Truncate | EntryKind::LogStart | EntryKind::Roll | EntryKind::CleanStop => {
+            EntryKind::LogStart => {
+                if let Some(partition) = self.partitions.get_mut(&meta.partition)
+                    && partition.offline.is_none()
+                {
+                    partition.log.start_flushed(meta.base_offset);
+                }
                 Ok(())
             }
+            EntryKind::Truncate | EntryKind::Roll | EntryKind::CleanStop => Ok(()),
         }
     }
 

@@ -85,6 +85,8 @@ pub enum Request {
     EpochEnds(Vec<EpochEnd>),
     /// Say how large partitions are and who writes to them, for people.
     Describe(Vec<Describe>),
+    /// Give up the records before an offset.
+    DeleteRecords(Vec<DeleteRecords>),
 }
 
 /// Batches for partitions of one shard.
@@ -263,6 +265,17 @@ pub struct Described {
     pub size_bytes: u64,
     /// Its idempotent producers, by id; `None`: they are too many.
     pub producers: Option<Vec<KnownProducer>>,
+}
+
+/// A wish to give up the records of a partition before an offset.
+#[derive(Debug, Default)]
+pub struct DeleteRecords {
+    /// Which partition.
+    pub partition: TopicPartition,
+    /// The first offset that is kept; `None` is the high watermark.
+    pub before: Option<Offset>,
+    /// Filled in by the owner, when it is durable: the log start offset.
+    pub outcome: Outcome<Offset>,
 }
 
 /// Why a shard does not do what is asked, each with one error code of the protocol.

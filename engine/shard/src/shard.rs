@@ -15,7 +15,8 @@ use crate::lifecycle::remove_folder;
 use crate::partition::Readiness;
 use crate::procedure::{Io, Procedures, Signal, done, join_all};
 use crate::recovery::{Recovered, RecoveryError, Source, empty_log, recover};
-use crate::state::{CheckpointState, Journal, Pending, Phase, Shared, State};
+use crate::retention::retain;
+use crate::state::{CheckpointState, Journal, Pending, Phase, RetentionState, Shared, State};
 use crate::write_back::{WORKERS, write_back};
 use crate::zeroing::zero_ring;
 use crate::{
@@ -54,6 +55,8 @@ impl Shard {
                 recently_read: VecDeque::new(),
                 cold_requests: 0,
                 dirty: BTreeSet::new(),
+                retention: RetentionState::default(),
+                removals: 0,
                 checkpoint: CheckpointState::default(),
                 phase: Phase::Opening,
                 stop_is_wanted: false,
@@ -92,6 +95,11 @@ impl Shard {
                 let mut state = self.state.borrow_mut();
                 state.expire_fetches(&self.io);
                 state.ticked.raise(&self.io);
+                if matches!(state.phase, Phase::Failed(_)) {
+                    // Whoever waits for something that cannot come any more.
+                    state.wake_background(&self.io);
+                }
+                state.retention_if_due(&self.io);
             }
             Event::Stop => self.state.borrow_mut().stop(&self.io),
         }
@@ -111,6 +119,7 @@ impl Shard {
             Request::ListOffsets(list) => state.list_offsets(&self.io, ticket, list),
             Request::EpochEnds(questions) => state.epoch_ends(ticket, questions),
             Request::Describe(questions) => state.describe(ticket, questions),
+            Request::DeleteRecords(wishes) => state.delete_records(&self.io, ticket, wishes),
         }
     }
 
@@ -174,6 +183,7 @@ async fn open(shared: Shared, io: Io) {
                 io.spawn(write_back(shared.clone(), io.clone()));
             }
             io.spawn(zero_ring(shared.clone(), io.clone()));
+            io.spawn(retain(shared.clone(), io.clone()));
             for folder in std::mem::take(&mut state.config.leftovers) {
                 io.spawn(remove_folder(shared.clone(), io.clone(), folder));
             }
@@ -357,7 +367,8 @@ async fn stop(shared: Shared, io: Io) {
                 .flat_map(|(_, partition)| &partition.open);
             let is_quiet = is_journal_quiet
                 && open.all(|open| !open.is_allocating)
-                && state.cold_requests == 0;
+                && state.cold_requests == 0
+                && state.removals == 0;
             if is_quiet && !state.checkpoint.is_running {
                 let through = state.journal().writer.last_sequence();
                 let count = state.checkpoint.count;

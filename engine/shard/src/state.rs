@@ -43,6 +43,9 @@ pub(crate) struct State {
     /// Partitions that may have dirty batches, oldest journal round first.
     pub(crate) dirty: BTreeSet<(u64, usize)>,
     pub(crate) checkpoint: CheckpointState,
+    pub(crate) retention: RetentionState,
+    /// Procedures that remove files nobody needs. A stop waits for them, and they do not for it.
+    pub(crate) removals: usize,
     pub(crate) phase: Phase,
     /// Stop as soon as recovery has ended.
     pub(crate) stop_is_wanted: bool,
@@ -145,6 +148,15 @@ pub(crate) struct CheckpointState {
     pub(crate) reserve_is_spent: bool,
     /// Rounds up to this one must be in the segments before write-back may rest.
     pub(crate) target_round: u64,
+}
+
+/// When segments are looked through for what may go.
+#[derive(Default)]
+pub(crate) struct RetentionState {
+    /// The next look, in ns; 0 before the first.
+    pub(crate) due_ns: u64,
+    /// Raised when it is due.
+    pub(crate) is_due: Signal,
 }
 
 /// A request that waits.

@@ -39,6 +39,8 @@ const REQUIRED: &[&str] = &[
     "topic deletion cut short",
     "request for a deleted topic refused",
     "segment rolled",
+    "records deleted",
+    "segment removed by retention",
     "index written",
     "ring wrapped",
     "checkpoint published",

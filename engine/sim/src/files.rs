@@ -13,8 +13,9 @@ pub fn check_files(
     paths: &[String],
     history: &History,
     partition: TopicPartition,
-    log_end: i64,
+    ends: std::ops::Range<i64>,
 ) -> Checked {
+    let (log_start, log_end) = (ends.start, ends.end);
     let known = &history.partitions[&partition];
     let folder = format!("{}/", partition_folder(&known.topic, partition.partition));
     let mut next: Option<i64> = None;
@@ -50,7 +51,8 @@ pub fn check_files(
                 }
             }
         }
-        if end > base {
+        // What lies before the log start is on its way out, in any order.
+        if end > base && end > log_start {
             if next.is_some_and(|next| next != base) {
                 return Err(wrong(format!("it follows offset {next:?}")));
             }
@@ -60,7 +62,7 @@ pub fn check_files(
             }
         }
     }
-    if next.is_some_and(|next| next != log_end) || (next.is_none() && log_end > known.log_start) {
+    if next.is_some_and(|next| next != log_end) || (next.is_none() && log_end > log_start) {
         return Err(known.violation(
             "wrong-file",
             format!("{folder}: the files end at {next:?}, the log at {log_end}"),

@@ -247,6 +247,9 @@ fn note_milestones(coverage: &mut Coverage, pending: &crate::disk::Pending<'_>) 
     if kind == OpKind::Open && path.ends_with(".timeindex") {
         coverage.hit("index written");
     }
+    if kind == OpKind::Remove && path.ends_with(".log.deleted") {
+        coverage.hit("segment removed by retention");
+    }
     let is_log = kind == OpKind::Open && path.ends_with(".log") && path.contains('/');
     if is_log && !path.ends_with("/00000000000000000000.log") {
         coverage.hit("segment rolled");

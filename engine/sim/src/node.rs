@@ -73,6 +73,7 @@ impl Node {
             journal_bytes: Some(plan.journal_bytes),
             file_system_bytes: 1 << 30,
             recovery_bytes_max: plan.recovery_bytes_max,
+            retention_check_ms: plan.retention_check_ms,
             topic_defaults: plan.topic_defaults,
             settings: Default::default(),
         };

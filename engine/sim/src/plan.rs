@@ -23,6 +23,8 @@ pub struct Plan {
     pub memory_bytes: u64,
     /// `recovery.bytes.max`
     pub recovery_bytes_max: u64,
+    /// How often retention looks for what may go, in ms.
+    pub retention_check_ms: u64,
     /// What topics have that say nothing themselves.
     pub topic_defaults: TopicConfig,
     /// Largest batch that clients send, in bytes of values.
@@ -59,6 +61,7 @@ impl Plan {
             // Less would have no room for the producers of a run.
             memory_bytes: random.pick(&[1 << 20, 2 << 20, 4 << 20]),
             recovery_bytes_max: random.pick(&[64 << 10, 1 << 20]),
+            retention_check_ms: random.pick(&[20, 200, 2_000]),
             topic_defaults,
             value_bytes_max: random.pick(&[200, 1500, 6000]).min(value_bytes_max) as usize,
             reshard_percent: random.pick(&[0, 30]),

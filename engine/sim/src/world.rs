@@ -469,7 +469,8 @@ impl World {
             return Ok(false);
         };
         if self.failed.is_none() {
-            check_files(&self.host.disk, paths, &self.history, partition, end)?;
+            let ends = log_start..end;
+            check_files(&self.host.disk, paths, &self.history, partition, ends)?;
         }
         let mut next = log_start;
         while next < end {
@@ -570,7 +571,7 @@ impl World {
                     .map_err(|detail| Violation::new("unreadable", detail))?;
                 Ok(Some((from, fetched.high_watermark.0, bytes)))
             }
-            Some(Err(Refusal::OffsetOutOfRange)) if history.may_lose_its_start => {
+            Some(Err(Refusal::OffsetOutOfRange)) if history.may_lose(from) => {
                 let log_start = self.offset(partition, OffsetTarget::Earliest)?;
                 Ok(log_start.map(|log_start| (log_start, 0, Vec::new())))
             }

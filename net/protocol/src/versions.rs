@@ -28,6 +28,8 @@ pub enum Api {
     CreateTopics = 19,
     /// Delete topics.
     DeleteTopics = 20,
+    /// Give up the records before an offset.
+    DeleteRecords = 21,
     /// An id for an idempotent producer.
     InitProducerId = 22,
     /// Where leader epochs end.
@@ -226,6 +228,7 @@ pub const SERVED: &[ApiSpec] = &[
     row(Api::ApiVersions, 0, 5, 3, SMALL),
     row(Api::CreateTopics, 2, 7, 5, NAMING),
     row(Api::DeleteTopics, 1, 6, 4, NAMING),
+    row(Api::DeleteRecords, 0, 2, 2, NAMING),
     // Version 6 is not stable in Kafka 4.4.
     row(Api::InitProducerId, 0, 5, 2, SMALL),
     row(Api::OffsetForLeaderEpoch, 2, 4, 4, NAMING),

@@ -46,6 +46,7 @@ fn read(api: Api, version: i16, frame: &Slice) {
         Api::ApiVersions => generated::<ApiVersionsRequest>(frame, version),
         Api::CreateTopics => generated::<CreateTopicsRequest>(frame, version),
         Api::DeleteTopics => generated::<DeleteTopicsRequest>(frame, version),
+        Api::DeleteRecords => generated::<DeleteRecordsRequest>(frame, version),
         Api::InitProducerId => generated::<InitProducerIdRequest>(frame, version),
         Api::OffsetForLeaderEpoch => generated::<OffsetForLeaderEpochRequest>(frame, version),
         Api::DescribeCluster => generated::<DescribeClusterRequest>(frame, version),

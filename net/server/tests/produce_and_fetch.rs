@@ -5,8 +5,12 @@ mod house;
 use std::time::{Duration, Instant};
 
 use house::{Client, Node, PATIENCE, batch, partition, values};
-use sillon_protocol::TopicKey;
 use sillon_protocol::fetch::FetchHead;
+use sillon_protocol::message::delete_records_request::{
+    DeleteRecordsPartition, DeleteRecordsTopic,
+};
+use sillon_protocol::message::{DeleteRecordsRequest, DeleteRecordsResponse, StrBytes};
+use sillon_protocol::{Api, TopicKey};
 use sillon_record::{BatchBuilder, Compression, TopicId};
 
 /// Waits for as long as the test does.
@@ -326,4 +330,41 @@ fn topics_go_by_id_in_the_newest_versions() {
     let response = client.receive_fetch(sent);
     assert_eq!(values(&response.partitions[0].records), ["x"]);
     assert_eq!(response.partitions[0].high_watermark, 1);
+}
+
+#[test]
+fn deleted_records_are_out_of_range_and_the_answer_says_where_the_log_begins() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = Node::start(folder.path());
+    let mut client = node.client();
+    client.create("furrow");
+    let sent: Vec<_> = (0..4).map(|index| (index, batch(&["a", "b"]))).collect();
+    client.produce("furrow", &sent);
+    let mut wishes = DeleteRecordsTopic::default();
+    wishes.name = StrBytes::from("furrow");
+    for (index, offset) in [(0, 1), (1, -1), (2, 3), (3, -7), (4, 0)] {
+        let mut wish = DeleteRecordsPartition::default();
+        wish.partition_index = index;
+        wish.offset = offset;
+        wishes.partitions.push(wish);
+    }
+    let mut request = DeleteRecordsRequest::default();
+    request.topics.push(wishes);
+    request.timeout_ms = 60_000;
+    let response: DeleteRecordsResponse = client.ask(Api::DeleteRecords, 2, &request);
+    let partitions = response.topics[0].partitions.iter();
+    let answered: Vec<_> = partitions
+        .map(|partition| (partition.low_watermark, partition.error_code))
+        .collect();
+    assert_eq!(answered, [(1, 0), (2, 0), (-1, 1), (-1, 1), (-1, 3)]);
+
+    let key = TopicKey::Name("furrow");
+    let asked = [partition(0, 0), partition(0, 1)];
+    let below = client.send_fetch(12, FetchHead::default(), key, &asked[..1]);
+    let below = &client.receive_fetch(below).partitions[0];
+    assert_eq!((below.error.code(), below.log_start_offset), (1, -1));
+    let kept = client.send_fetch(12, FetchHead::default(), key, &asked[1..]);
+    let kept = &client.receive_fetch(kept).partitions[0];
+    assert_eq!(kept.log_start_offset, 1);
+    assert!(!kept.records.is_empty());
 }

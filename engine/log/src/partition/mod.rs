@@ -4,6 +4,7 @@
 //! segment files do, and recovery builds this again by the same [`PartitionLog::append`] steps.
 
 mod read;
+mod start;
 mod tail;
 
 use sillon_buffer::planted::{self, Bug};
@@ -11,6 +12,7 @@ use sillon_buffer::{CLASSES_BYTES, ChunkWriter, Pool, Slice};
 use sillon_record::{BatchInfo, LeaderEpoch, Offset, ValidBatch};
 
 pub use read::ReadPlan;
+pub use start::Retention;
 pub use tail::{TailBatch, WriteBackPiece};
 
 use crate::{LeaderEpochs, PartitionCheckpoint, Producers, SegmentIndex, SegmentInfo};
@@ -82,6 +84,8 @@ pub enum ReplayError {
 /// A partition's log.
 pub struct PartitionLog {
     log_start: Offset,
+    /// What `log_start` will be once the journal has flushed it.
+    planned_start: Offset,
     next_offset: Offset,
     /// Ascending; the last is the active one.
     segments: Vec<Segment>,
@@ -111,6 +115,7 @@ impl PartitionLog {
     pub fn new(now_ms: i64) -> PartitionLog {
         PartitionLog {
             log_start: Offset::ZERO,
+            planned_start: Offset::ZERO,
             next_offset: Offset::ZERO,
             segments: vec![Segment::new(Offset::ZERO, now_ms)],
             epochs: LeaderEpochs::default(),
@@ -142,11 +147,14 @@ impl PartitionLog {
         let index = SegmentIndex::from_entries(active.base_offset, checkpoint.active_index);
         active.index = Some(index);
         let tail = Tail::new(active.base_offset, active.size_bytes);
+        let mut epochs = checkpoint.epochs;
+        epochs.truncate_from_start(checkpoint.log_start);
         PartitionLog {
             log_start: checkpoint.log_start,
+            planned_start: checkpoint.log_start,
             next_offset: checkpoint.next_offset,
             segments,
-            epochs: checkpoint.epochs,
+            epochs,
             producers: checkpoint.producers,
             tail,
             chunk: None,

@@ -1,4 +1,5 @@
 //! A whole node over a disk in memory that does everything at once and forgets nothing.
+#![allow(dead_code, reason = "every test file uses a part of it")]
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -207,6 +208,7 @@ pub fn config(shards: u16) -> NodeConfig {
         journal_bytes: Some(4 << 20),
         file_system_bytes: 1 << 40,
         recovery_bytes_max: 256 << 20,
+        retention_check_ms: 1_000,
         topic_defaults: TopicConfig::default(),
         settings: Default::default(),
     }

@@ -45,10 +45,44 @@ impl Clients {
             (Question::EpochEnds, Request::EpochEnds(answers)) => answers
                 .into_iter()
                 .try_for_each(|answer| self.epoch_ended(answer, around)),
+            (Question::DeleteRecords(partition, asked, known), Request::DeleteRecords(answers)) => {
+                answers
+                    .into_iter()
+                    .try_for_each(|answer| self.deleted(partition, asked, known, answer, around))
+            }
             (question, request) => Err(Violation::new(
                 "wrong-answer",
                 format!("{question:?} was answered with {request:?}"),
             )),
+        }
+    }
+
+    fn deleted(
+        &mut self,
+        partition: TopicPartition,
+        asked: i64,
+        known: Ends,
+        answer: sillon_shard::DeleteRecords,
+        around: &mut Surroundings<'_>,
+    ) -> Checked {
+        around.host.trace.note("deleted", &[], || {
+            let place = name(around.history, partition);
+            format!("{place}: {:?}", answer.outcome)
+        });
+        let history = around.history.partition(partition);
+        match answer.outcome {
+            Some(Ok(log_start)) => {
+                around.host.coverage.hit("records deleted");
+                if asked < i64::MAX && log_start.0 < asked {
+                    let detail = format!("{} after deleting before {asked}", log_start.0);
+                    return Err(history.violation("log-start-regression", detail));
+                }
+                let high_watermark = history.high_watermark.max(log_start.0);
+                history.saw_ends(high_watermark, log_start.0, known)
+            }
+            Some(Err(Refusal::OffsetOutOfRange)) if asked > known.high_watermark => Ok(()),
+            Some(Err(refusal)) => self.check_refusal(partition, refusal, around),
+            None => Err(Violation::new("no-answer", format!("{asked}"))),
         }
     }
 
@@ -118,7 +152,9 @@ impl Clients {
         let history = around.history.partition(entry.partition);
         let end = appended.base_offset.0 + i64::from(records_count);
         let known = Ends::default();
-        history.saw_ends(end, appended.log_start_offset.0, known)?;
+        // A duplicate's original may have been given up.
+        let log_start = appended.log_start_offset.0;
+        history.saw_ends(end.max(log_start), log_start, known)?;
         let level = history.flush_messages;
         let coverage = &mut around.host.coverage;
         if history.is_log_append_time {
@@ -408,8 +444,7 @@ impl Clients {
                 // Only retention can have taken the offset away.
                 self.positions.remove(&partition);
                 let history = around.history.partition(partition);
-                if self.topics.state_of(partition) == TopicState::Live
-                    && !history.may_lose_its_start
+                if self.topics.state_of(partition) == TopicState::Live && !history.may_lose(offset)
                 {
                     let detail = format!("offset {offset} is out of range");
                     return Err(history.violation("refused", detail));

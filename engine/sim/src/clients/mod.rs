@@ -73,6 +73,8 @@ enum Question {
     /// With what was known when it was asked.
     List(Vec<(TopicPartition, OffsetTarget, Ends)>),
     EpochEnds,
+    /// Give records up before an offset; with what was known when it was asked.
+    DeleteRecords(TopicPartition, i64, Ends),
     Create(usize),
     Delete(usize),
     ProducerId(usize),

@@ -24,7 +24,7 @@ impl Clients {
         {
             return wish;
         }
-        let choice = self.random.weighted(&[22, 34, 26, 8, 3, 3, 2, 1, 2, 1]);
+        let choice = self.random.weighted(&[22, 34, 26, 8, 3, 3, 2, 1, 2, 1, 2]);
         let wish = match choice {
             0 => self.produce_plain(around),
             1 => self.produce_idempotent(around),
@@ -39,6 +39,7 @@ impl Clients {
                 let ms = self.random.pick(&[20, 20, 200, 1_200, 3_000, 31_000]);
                 Some(Wish::Stall(ms * 1_000_000))
             }
+            10 => self.delete_records(around),
             _ => {
                 let ms = self.random.between(0, 120_000) as i64 - 60_000;
                 if ms < 0 {
@@ -334,6 +335,35 @@ impl Clients {
             ..EpochEnd::default()
         };
         Some(Wish::Ask(shard, ticket, Request::EpochEnds(vec![question])))
+    }
+
+    fn delete_records(&mut self, around: &mut Surroundings<'_>) -> Option<Wish> {
+        let partition = self.topics.pick(&mut self.random)?;
+        let shard = owner(partition, self.shards);
+        let history = around.history.partition(partition);
+        let known = history.ends();
+        let span = (known.high_watermark - known.log_start).max(0) as u64;
+        let before = match self.random.below(6) {
+            0 => None,
+            1 => Some(known.high_watermark + 1_000_000),
+            _ => Some(known.log_start + self.random.below(span + 1) as i64),
+        };
+        let asked = before.unwrap_or(i64::MAX);
+        if asked <= known.high_watermark || before.is_none() {
+            history.given_up_before = history.given_up_before.max(asked);
+        }
+        around.host.trace.note("delete records", &[], || {
+            format!("{} before {before:?}", name(around.history, partition))
+        });
+        let question = Question::DeleteRecords(partition, asked, known);
+        let ticket = self.ticket(shard, around.host, question);
+        let wish = sillon_shard::DeleteRecords {
+            partition,
+            before: before.map(Offset),
+            outcome: None,
+        };
+        let request = Request::DeleteRecords(vec![wish]);
+        Some(Wish::Ask(shard, ticket, request))
     }
 
     fn create_topic(&mut self, around: &mut Surroundings<'_>) -> Option<Wish> {

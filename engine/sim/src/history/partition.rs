@@ -22,6 +22,8 @@ pub struct PartitionHistory {
     pub is_log_append_time: bool,
     /// Retention may remove its oldest records.
     pub may_lose_its_start: bool,
+    /// Records below this offset were given up by a client.
+    pub given_up_before: i64,
     /// By base offset: what is there.
     pub log: BTreeMap<i64, Place>,
     /// The largest seen.
@@ -74,6 +76,7 @@ impl PartitionHistory {
             flush_messages,
             is_log_append_time,
             may_lose_its_start: false,
+            given_up_before: 0,
             log: BTreeMap::new(),
             high_watermark: 0,
             log_start: 0,
@@ -183,6 +186,10 @@ impl PartitionHistory {
             let detail = format!("{log_start} after {}", known.log_start);
             return Err(self.violation("log-start-regression", detail));
         }
+        if !self.may_lose(log_start - 1) {
+            let detail = format!("{log_start}, and nobody gave up what is before it");
+            return Err(self.violation("log-start-too-high", detail));
+        }
         if log_start > high_watermark {
             let detail = format!("{log_start}, above the high watermark {high_watermark}");
             return Err(self.violation("log-start-too-high", detail));
@@ -190,6 +197,11 @@ impl PartitionHistory {
         self.high_watermark = self.high_watermark.max(high_watermark);
         self.log_start = self.log_start.max(log_start);
         Ok(())
+    }
+
+    /// Whether the record at `offset` may be gone from the log's start.
+    pub fn may_lose(&self, offset: i64) -> bool {
+        self.may_lose_its_start || offset < self.given_up_before
     }
 
     /// What is known of both ends.

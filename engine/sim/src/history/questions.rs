@@ -46,6 +46,17 @@ impl History {
             .filter(move |(offset, _)| *offset >= log_start && *offset < end)
     }
 
+    /// The same of those that nobody gave up.
+    fn times_for_sure(
+        &self,
+        partition: TopicPartition,
+        end: i64,
+    ) -> impl Iterator<Item = (i64, i64)> + '_ {
+        let history = &self.partitions[&partition];
+        self.times(partition, end)
+            .filter(|(offset, _)| !history.may_lose(*offset))
+    }
+
     fn times_of<'a>(
         &'a self,
         base: i64,
@@ -66,7 +77,10 @@ impl History {
         asked_at: i64,
     ) -> Checked {
         let end = found.map_or(asked_at, |found| found.offset.0);
-        if let Some((offset, at)) = self.times(partition, end).find(|(_, at)| *at >= time_ms) {
+        let earlier = self
+            .times_for_sure(partition, end)
+            .find(|(_, at)| *at >= time_ms);
+        if let Some((offset, at)) = earlier {
             return Err(self.partitions[&partition].violation(
                 "wrong-offset",
                 format!("at or after {time_ms} is {found:?}, but offset {offset} has time {at}"),
@@ -84,7 +98,7 @@ impl History {
         let time_ms = found.map_or(i64::MIN, |found| found.timestamp_ms);
         let offset = found.map_or(i64::MAX, |found| found.offset.0);
         let better = self
-            .times(partition, asked_at)
+            .times_for_sure(partition, asked_at)
             .find(|(other, at)| *at > time_ms || (*at == time_ms && *other < offset));
         if let Some((offset, at)) = better {
             return Err(self.partitions[&partition].violation(
@@ -130,7 +144,9 @@ impl History {
         let Some((epoch, end)) = found else {
             return Ok(());
         };
-        let contradiction = history.log.iter().find(|(base, place)| {
+        let may_be_gone = |base: &i64| history.may_lose(*base);
+        let mut there = history.log.iter().filter(|(base, _)| !may_be_gone(base));
+        let contradiction = there.find(|(base, place)| {
             place.epoch.is_some_and(|at| {
                 let is_inside = **base < end;
                 (at <= epoch && !is_inside)

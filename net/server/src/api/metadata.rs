@@ -24,7 +24,7 @@ const FIRST_VERSION_WITH_NONE: i16 = 1;
 const FIRST_VERSION_BY_ID: i16 = 12;
 
 /// Kafka's own topics.
-const INTERNAL: [&str; 3] = [
+pub(super) const INTERNAL: [&str; 3] = [
     "__consumer_offsets",
     "__transaction_state",
     "__share_group_state",

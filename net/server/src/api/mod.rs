@@ -11,6 +11,7 @@ mod client_quotas;
 mod config_resource;
 mod create_partitions;
 mod create_topics;
+mod delete_records;
 mod delete_topics;
 mod describe_cluster;
 mod describe_configs;
@@ -77,6 +78,7 @@ pub(crate) async fn take_up(
         Api::ApiVersions => api_versions::take_up(context, incoming),
         Api::CreateTopics => create_topics::take_up(context, incoming),
         Api::DeleteTopics => delete_topics::take_up(context, incoming),
+        Api::DeleteRecords => delete_records::take_up(context, incoming).await,
         Api::InitProducerId => init_producer_id::take_up(context, incoming),
         Api::DescribeCluster => describe_cluster::take_up(context, incoming),
         Api::DescribeAcls => acls::describe(context, incoming),
