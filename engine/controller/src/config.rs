@@ -84,7 +84,7 @@ impl Default for TopicConfig {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidConfig {
     /// There is no such key.
-    #[error("unknown config name: {key}; docs/configs.md lists those that are known")]
+    #[error("unknown config name: {key}; `sillon config reference` lists those that are known")]
     UnknownKey {
         /// As sent.
         key: String,

@@ -93,6 +93,11 @@ impl ConfigKind {
         }
     }
 
+    /// Whether it takes a value. The error says what is allowed.
+    pub fn check(self, text: &str) -> Result<(), String> {
+        self.parse(text).map(drop)
+    }
+
     /// Reads a value as a number: itself, 0 or 1, or the place in a list of choices (for
     /// [`ConfigKind::ListOf`] a bit each); 0 for what is not a number. The error says what is
     /// allowed.

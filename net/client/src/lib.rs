@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod client;
+mod configs;
 mod connection;
 mod consumer;
 mod error;
@@ -17,6 +18,7 @@ mod producer;
 mod topics;
 
 pub use client::{Client, ClientOptions};
+pub use configs::{ConfigChange, ConfigEntry, Configured};
 pub use connection::{Connection, ConnectionOptions};
 pub use consumer::{Consumer, ConsumerOptions, Delivered};
 pub use error::ClientError;

@@ -170,6 +170,10 @@ fn listener(listen: SocketAddr) -> io::Result<TcpListener> {
     )?;
     // A restart need not wait for connections of the last life to time out.
     socket.set_reuse_address(true)?;
+    if listen.is_ipv6() {
+        // Every address includes those of IPv4.
+        socket.set_only_v6(!listen.ip().is_unspecified())?;
+    }
     socket.bind(&listen.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())

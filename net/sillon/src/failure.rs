@@ -5,7 +5,7 @@ use sillon_client::ClientError;
 use sillon_runtime::NodeError;
 use sillon_server::BindError;
 
-use crate::overrides::OverrideError;
+use crate::configuration::ConfigurationError;
 
 /// Why a command failed, in words for whoever ran it.
 #[derive(Debug, thiserror::Error)]
@@ -27,9 +27,9 @@ pub enum Failure {
         /// What would end the key.
         separator: String,
     },
-    /// An option of `serve` in Kafka's name does not exist, or not so.
+    /// The broker's configuration cannot be.
     #[error(transparent)]
-    Override(#[from] OverrideError),
+    Configuration(#[from] ConfigurationError),
     /// The listener cannot be set up.
     #[error(transparent)]
     Bind(#[from] BindError),
@@ -49,6 +49,15 @@ pub enum Failure {
         /// What topics may send, in bytes.
         wanted: u32,
     },
+    /// Nothing to do.
+    #[error("nothing is to be altered: say what, see --help")]
+    NothingToAlter,
+    /// No page.
+    #[error("there is no command {name}")]
+    NoCommand {
+        /// As given.
+        name: String,
+    },
     /// The broker ended.
     #[error(transparent)]
     Node(#[from] NodeError),
@@ -57,5 +66,15 @@ pub enum Failure {
     Advertise {
         /// Where it listens.
         listen: SocketAddr,
+    },
+    /// The place to listen is no address of this host.
+    #[error("cannot listen on {host}:{port}: {source}; name an address of this host")]
+    Listen {
+        /// As given.
+        host: String,
+        /// As given.
+        port: u16,
+        /// The system's words.
+        source: io::Error,
     },
 }

@@ -2,19 +2,21 @@
 #![forbid(unsafe_code)]
 
 mod bytes;
+mod config;
+mod configuration;
 mod connect;
 mod consume;
 mod failure;
 mod logging;
 mod output;
-mod overrides;
+mod pages;
 mod produce;
 mod serve;
 mod topic;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::failure::Failure;
 use crate::logging::LogArgs;
@@ -33,24 +35,42 @@ struct Cli {
 enum Command {
     /// Run a broker
     Serve(serve::ServeArgs),
-    /// Create, list, describe and delete topics
+    /// Create, list, describe, alter and delete topics
     #[command(subcommand)]
     Topic(topic::TopicCommand),
+    /// Show and change the configuration of topics and brokers
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
     /// Write records: one per line of standard input
     Produce(produce::ProduceArgs),
     /// Read records and print them
     Consume(consume::ConsumeArgs),
+    /// Print what makes a shell complete sillon's commands, such as
+    /// `source <(sillon completions bash)`
+    Completions(pages::CompletionsArgs),
+    /// Print the manual page, such as `sillon man | man -l -`
+    Man(pages::ManArgs),
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let matches = Cli::command().get_matches();
+    let cli = match Cli::from_arg_matches(&matches) {
+        Ok(cli) => cli,
+        Err(error) => error.exit(),
+    };
     let is_broker = matches!(cli.command, Command::Serve(_));
     cli.log.start(if is_broker { "info" } else { "warn" });
     let result = match cli.command {
-        Command::Serve(args) => args.run(),
+        Command::Serve(args) => {
+            let given = matches.subcommand_matches("serve");
+            args.run(given.expect("this is what was parsed"))
+        }
         Command::Topic(command) => command.run(),
+        Command::Config(command) => command.run(),
         Command::Produce(args) => args.run(),
         Command::Consume(args) => args.run(),
+        Command::Completions(args) => args.run(Cli::command()),
+        Command::Man(args) => args.run(&Cli::command()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -68,7 +88,6 @@ fn main() -> ExitCode {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn every_option_is_well_formed() {

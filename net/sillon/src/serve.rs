@@ -1,15 +1,19 @@
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::time::Instant;
 
-use clap::Args;
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args};
+use serde::Serialize;
+use sillon_controller::BrokerKey;
 use sillon_record::BrokerId;
 use sillon_runtime::{Core, NodeOptions, Ready, default_shards, message_bytes_max};
 use sillon_server::{Server, ServerOptions};
 
 use crate::bytes::parse_bytes;
+use crate::configuration::{self, BrokerConfig, Origin, is_everywhere};
 use crate::failure::Failure;
-use crate::overrides::BrokerConfig;
+use crate::output::{self, Format, Table};
 
 /// The part of `--memory` that is for requests which have not been worked on yet: a quarter, as
 /// much as shards keep for records that are not in their segment files yet.
@@ -17,27 +21,63 @@ const RECEIVE_SHARE: u64 = 4;
 
 #[derive(Debug, Args)]
 pub struct ServeArgs {
-    /// Where to listen
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:9092")]
-    listen: SocketAddr,
+    /// Where to listen: an address or name of this host; nothing before the colon is everywhere
+    /// [default: 127.0.0.1:9092]
+    #[arg(long, env = "SILLON_LISTEN", value_name = "[HOST]:PORT", value_parser = listen)]
+    listen: Option<Listen>,
     /// Where clients reach this broker, when that is not where it listens
-    #[arg(long, value_name = "HOST[:PORT]", value_parser = advertised)]
+    #[arg(long, env = "SILLON_ADVERTISE", value_name = "HOST[:PORT]", value_parser = advertised)]
     advertise: Option<Advertised>,
-    /// Where the data lies; made when it does not exist
-    #[arg(long, value_name = "FOLDER", default_value = "sillon-data")]
-    data_dir: PathBuf,
+    /// Where the data lies; made when it does not exist [default: sillon-data]
+    #[arg(long, env = "SILLON_DATA_DIR", value_name = "FOLDER")]
+    data_dir: Option<PathBuf>,
     /// Number of shards, each with a core of its own [default: by the host's cores]
-    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(long, env = "SILLON_SHARDS", value_name = "COUNT",
+        value_parser = clap::value_parser!(u16).range(1..=1024))]
     shards: Option<u16>,
     /// Memory for records and requests
-    #[arg(long, value_name = "BYTES", default_value = "1GiB", value_parser = memory)]
+    #[arg(long, env = "SILLON_MEMORY", value_name = "BYTES", default_value = "1GiB",
+        value_parser = memory)]
     memory: u64,
     /// Size of the journals of all shards [default: by the size of the file system]
-    #[arg(long, value_name = "BYTES", value_parser = parse_bytes)]
+    #[arg(long, env = "SILLON_JOURNAL", value_name = "BYTES", value_parser = parse_bytes)]
     journal: Option<u64>,
+    /// A file of configuration under Kafka's names, such as Kafka's own server.properties.
+    /// The environment goes before it (KAFKA_NUM_PARTITIONS=3, and before that
+    /// SILLON_NUM_PARTITIONS=3), and options go before that
+    #[arg(long, env = "SILLON_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
     /// Configuration under Kafka's name, such as num.partitions=3; may be given several times
     #[arg(long = "override", value_name = "KEY=VALUE")]
     overrides: Vec<String>,
+    /// Print each value and who gave it, and do not start
+    #[arg(long)]
+    print_config: bool,
+    /// How to print it
+    #[arg(long, value_enum, default_value_t, requires = "print_config")]
+    format: Format,
+}
+
+/// A place to listen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Listen {
+    /// Empty: everywhere.
+    host: String,
+    port: u16,
+}
+
+fn listen(text: &str) -> Result<Listen, String> {
+    let wrong = || "[host]:port is needed, such as 0.0.0.0:9092".to_string();
+    let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    // Without brackets it cannot be told where an IPv6 address ends.
+    if bare.contains(['/', ' ']) || (bare.contains(':') && !host.starts_with('[')) {
+        return Err(wrong());
+    }
+    Ok(Listen {
+        host: bare.to_string(),
+        port: port.parse().map_err(|_| wrong())?,
+    })
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,9 +87,14 @@ struct Advertised {
     port: Option<u16>,
 }
 
+const EVERYWHERE: &str = "clients cannot connect to every address: name one";
+
 fn advertised(text: &str) -> Result<Advertised, String> {
     let wrong = || "a host name or address is needed, and a port if it differs".to_string();
     if let Ok(address) = text.parse::<IpAddr>() {
+        if address.is_unspecified() {
+            return Err(EVERYWHERE.to_string());
+        }
         return Ok(Advertised {
             host: address.to_string(),
             port: None,
@@ -60,6 +105,9 @@ fn advertised(text: &str) -> Result<Advertised, String> {
         None => (text, None),
     };
     let host = host.trim_start_matches('[').trim_end_matches(']');
+    if is_everywhere(host) && !host.is_empty() {
+        return Err(EVERYWHERE.to_string());
+    }
     if host.is_empty() || port == Some(0) || host.contains(['/', ' ']) {
         return Err(wrong());
     }
@@ -79,32 +127,51 @@ fn memory(text: &str) -> Result<u64, String> {
     }
 }
 
-impl ServeArgs {
-    /// Runs a broker until it is stopped.
-    pub fn run(self) -> Result<(), Failure> {
-        let started = Instant::now();
-        let config = BrokerConfig::with(&self.overrides)?;
-        self.check_journal(config.topics.max_message_bytes)?;
-        let mut server = ServerOptions::new(self.listen, &self.data_dir);
-        server.auto_create_topics = config.auto_create_topics;
-        server.receive_bytes = self.memory / RECEIVE_SHARE;
-        if let Some(connections_max) = config.connections_max {
-            server.connections_max = connections_max;
-        }
-        let server = Server::bind(server)?;
-        let address = server.local_addr();
-        let (host, port) = self.reached_at(address)?;
-        tracing::info!(%address, host, port, "listening");
+/// Where the options of `serve` and the configuration behind them come together.
+struct Chosen {
+    listen: Listen,
+    advertise: Option<Advertised>,
+    data_dir: PathBuf,
+    config: BrokerConfig,
+}
 
-        let mut node = NodeOptions::new(&self.data_dir);
+impl ServeArgs {
+    /// Runs a broker until it is stopped. `matches`: what these arguments were read from.
+    pub fn run(self, matches: &ArgMatches) -> Result<(), Failure> {
+        let started = Instant::now();
+        let mut chosen = self.choose()?;
+        if self.print_config {
+            return self.print(&chosen, matches);
+        }
+        for notice in &chosen.config.notices {
+            tracing::warn!("{notice}");
+        }
+        self.check_journal(chosen.config.topics.max_message_bytes)?;
+        let server = self.bind(&chosen)?;
+        let address = server.local_addr();
+        let (host, port) = reached_at(&chosen, address)?;
+        tracing::info!(%address, host, port, "listening");
+        if chosen.advertise.is_none() && address.ip().is_unspecified() {
+            tracing::info!("clients are told to connect to {host}: --advertise changes that");
+        }
+
+        let config = &mut chosen.config;
+        let mut settings = config.settings();
+        let mut say = |key: &str, value: String| settings.insert(key.to_owned(), value);
+        say("node.id", config.node_id().to_string());
+        say("log.dirs", chosen.data_dir.display().to_string());
+        say("listeners", format!("PLAINTEXT://{address}"));
+        say("advertised.listeners", format!("PLAINTEXT://{host}:{port}"));
+        let mut node = NodeOptions::new(&chosen.data_dir);
         node.shards = self.shards;
         node.memory_bytes = self.memory;
         node.journal_bytes = self.journal;
-        node.broker = BrokerId(config.node_id);
+        node.broker = BrokerId(config.node_id());
         node.host = host;
         node.port = port;
         node.topic_defaults = config.topics;
         node.controller = config.controller;
+        node.settings = settings;
         node.ready = Box::new(move |ready| say_ready(address, started, ready));
         let service = move |core: Core| -> sillon_runtime::ServiceFuture {
             let server = server.clone();
@@ -114,6 +181,147 @@ impl ServeArgs {
             })
         };
         Ok(sillon_runtime::run(node, service)?)
+    }
+
+    /// Puts options before the environment, and that before the file.
+    fn choose(&self) -> Result<Chosen, Failure> {
+        let mut settings = match &self.config {
+            Some(path) => configuration::file(path)?,
+            None => Vec::new(),
+        };
+        // What is no text is no setting.
+        let variables = std::env::vars_os();
+        let variables = variables.filter_map(|(name, value)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        });
+        let found = configuration::find_in_environment(variables);
+        settings.extend(found.settings);
+        settings.extend(configuration::overrides(&self.overrides)?);
+        let mut config = BrokerConfig::with(settings)?;
+        if !found.unknown.is_empty() {
+            let unknown = found.unknown.join(", ");
+            let notice = format!("these variables name no configuration: {unknown}");
+            config.notices.push(notice);
+        }
+        let listener = config.listener.clone().map(|listener| Listen {
+            host: listener.host,
+            port: listener.port,
+        });
+        let advertised = config.advertised.clone().map(|listener| Advertised {
+            host: listener.host,
+            port: Some(listener.port),
+        });
+        let folder = config.data_dir().map(|setting| {
+            let first = setting.value.split(',').next().unwrap_or_default();
+            PathBuf::from(first.trim())
+        });
+        let listen = self.listen.clone().or(listener).unwrap_or(Listen {
+            host: "127.0.0.1".to_string(),
+            port: 9092,
+        });
+        Ok(Chosen {
+            listen,
+            advertise: self.advertise.clone().or(advertised),
+            data_dir: self
+                .data_dir
+                .clone()
+                .or(folder)
+                .unwrap_or_else(|| PathBuf::from("sillon-data")),
+            config,
+        })
+    }
+
+    fn bind(&self, chosen: &Chosen) -> Result<Server, Failure> {
+        let mut last = None;
+        for address in addresses(&chosen.listen)? {
+            let mut options = ServerOptions::new(address, &chosen.data_dir);
+            options.auto_create_topics = chosen.config.auto_create_topics();
+            options.receive_bytes = self.memory / RECEIVE_SHARE;
+            if let Some(connections_max) = chosen.config.connections_max() {
+                options.connections_max = connections_max;
+            }
+            match Server::bind(options) {
+                Ok(server) => return Ok(server),
+                Err(error) => last = Some(error),
+            }
+        }
+        Err(last.expect("a name has an address").into())
+    }
+
+    fn print(&self, chosen: &Chosen, matches: &ArgMatches) -> Result<(), Failure> {
+        let option =
+            |id: &str, flag: &'static str, variable: &str| match matches.value_source(id)? {
+                ValueSource::CommandLine => Some(Origin::Flag(flag)),
+                ValueSource::EnvVariable => Some(Origin::Environment(variable.to_owned())),
+                _ => None,
+            };
+        let config = &chosen.config;
+        let given = |key: &str| config.given.get(key).map(|setting| setting.origin.clone());
+        let mut values = Vec::new();
+        let mut say = |key: &str, value: Option<String>, origin: Option<Origin>| {
+            values.push(Value {
+                key: key.to_owned(),
+                value,
+                origin: origin.map_or("default".to_owned(), |origin| origin.to_string()),
+            });
+        };
+        let Listen { host, port } = &chosen.listen;
+        let listening = option("listen", "--listen", "SILLON_LISTEN");
+        let folder = option("data_dir", "--data-dir", "SILLON_DATA_DIR");
+        let advertising = option("advertise", "--advertise", "SILLON_ADVERTISE");
+        let folder_given = config.data_dir().map(|setting| setting.origin.clone());
+        for key in BrokerKey::all() {
+            let name = key.name;
+            match name {
+                "listeners" => {
+                    let value = format!("PLAINTEXT://{host}:{port}");
+                    say(name, Some(value), listening.clone().or(given(name)));
+                }
+                "advertised.listeners" => {
+                    let value = chosen.advertise.as_ref().map(|advertised| {
+                        let port = advertised.port.unwrap_or(*port);
+                        format!("PLAINTEXT://{}:{port}", advertised.host)
+                    });
+                    say(name, value, advertising.clone().or(given(name)));
+                }
+                "log.dirs" => {
+                    let value = chosen.data_dir.display().to_string();
+                    say(name, Some(value), folder.clone().or(folder_given.clone()));
+                }
+                "node.id" => {
+                    let origin = given(name).or(given("broker.id"));
+                    say(name, Some(config.node_id().to_string()), origin);
+                }
+                _ => say(name, config.value(name), given(name)),
+            }
+        }
+        let shards = self.shards.unwrap_or_else(default_shards).to_string();
+        say(
+            "--shards",
+            Some(shards),
+            option("shards", "--shards", "SILLON_SHARDS"),
+        );
+        let memory = self.memory.to_string();
+        say(
+            "--memory",
+            Some(memory),
+            option("memory", "--memory", "SILLON_MEMORY"),
+        );
+        let journal = self.journal.map(|bytes| bytes.to_string());
+        say(
+            "--journal",
+            journal,
+            option("journal", "--journal", "SILLON_JOURNAL"),
+        );
+        let mut table = Table::new(&["KEY", "VALUE", "FROM"]);
+        for value in &values {
+            table.row(vec![
+                value.key.clone(),
+                value.value.clone().unwrap_or_else(|| "-".to_string()),
+                value.origin.clone(),
+            ]);
+        }
+        output::print(self.format, &values, table)
     }
 
     /// Every batch that a topic may take must fit into the journal.
@@ -133,23 +341,51 @@ impl ServeArgs {
         }
         Ok(())
     }
+}
 
-    /// Host and port that clients are told.
-    fn reached_at(&self, address: SocketAddr) -> Result<(String, u16), Failure> {
-        if let Some(advertised) = &self.advertise {
-            let port = advertised.port.unwrap_or(address.port());
-            return Ok((advertised.host.clone(), port));
-        }
-        if !address.ip().is_unspecified() {
-            return Ok((address.ip().to_string(), address.port()));
-        }
-        let name = rustix::system::uname();
-        match name.nodename().to_str() {
-            Ok(name) if !name.is_empty() => Ok((name.to_string(), address.port())),
-            _ => Err(Failure::Advertise {
-                listen: self.listen,
-            }),
-        }
+/// A value that `--print-config` shows.
+#[derive(Serialize)]
+struct Value {
+    key: String,
+    value: Option<String>,
+    origin: String,
+}
+
+/// The addresses of a place to listen, the best one first: everywhere is both IPv6 and IPv4, where
+/// the host has both.
+fn addresses(listen: &Listen) -> Result<Vec<SocketAddr>, Failure> {
+    let Listen { host, port } = listen;
+    if host.is_empty() {
+        let everywhere = [
+            IpAddr::from(std::net::Ipv6Addr::UNSPECIFIED),
+            IpAddr::from(std::net::Ipv4Addr::UNSPECIFIED),
+        ];
+        return Ok(everywhere.map(|ip| SocketAddr::new(ip, *port)).to_vec());
+    }
+    let found = (host.as_str(), *port).to_socket_addrs();
+    let found = found.map_err(|source| Failure::Listen {
+        host: host.clone(),
+        port: *port,
+        source,
+    })?;
+    let mut found: Vec<SocketAddr> = found.collect();
+    found.sort_by_key(SocketAddr::is_ipv6);
+    Ok(found)
+}
+
+/// Host and port that clients are told.
+fn reached_at(chosen: &Chosen, address: SocketAddr) -> Result<(String, u16), Failure> {
+    if let Some(advertised) = &chosen.advertise {
+        let port = advertised.port.filter(|port| *port != 0);
+        return Ok((advertised.host.clone(), port.unwrap_or(address.port())));
+    }
+    if !address.ip().is_unspecified() {
+        return Ok((address.ip().to_string(), address.port()));
+    }
+    let name = rustix::system::uname();
+    match name.nodename().to_str() {
+        Ok(name) if !name.is_empty() => Ok((name.to_string(), address.port())),
+        _ => Err(Failure::Advertise { listen: address }),
     }
 }
 
@@ -182,8 +418,41 @@ mod tests {
             let read = advertised(text).unwrap();
             assert_eq!((read.host.as_str(), read.port), (host, port));
         }
-        for text in ["", ":9092", "host:0", "host:99999", "PLAINTEXT://host:9092"] {
+        for text in [
+            "",
+            ":9092",
+            "host:0",
+            "host:99999",
+            "PLAINTEXT://host:9092",
+            "0.0.0.0",
+            "0.0.0.0:9092",
+            "[::]:9092",
+        ] {
             assert!(advertised(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn places_to_listen_read_with_and_without_a_host() {
+        for (text, host, port) in [
+            (":9092", "", 9092),
+            ("127.0.0.1:0", "127.0.0.1", 0),
+            ("[::1]:1", "::1", 1),
+            ("localhost:2", "localhost", 2),
+        ] {
+            let read = listen(text).unwrap();
+            assert_eq!((read.host.as_str(), read.port), (host, port));
+            assert!(!addresses(&read).unwrap().is_empty());
+        }
+        for text in [
+            "",
+            "9092",
+            "host:",
+            "host:x",
+            "::1:9092",
+            "PLAINTEXT://:9092",
+        ] {
+            assert!(listen(text).is_err(), "{text}");
         }
     }
 }

@@ -2,6 +2,7 @@ use clap::Args;
 use serde::Serialize;
 use sillon_client::NewTopic;
 
+use crate::config::key_value;
 use crate::connect::ConnectArgs;
 use crate::failure::Failure;
 use crate::output::{self, Format, Table};
@@ -17,20 +18,13 @@ pub struct CreateArgs {
     #[arg(long, short, value_name = "COUNT")]
     replication_factor: Option<i16>,
     /// Configuration under Kafka's name, such as retention.ms=3600000; may be given several times
-    #[arg(long = "config", short, value_name = "KEY=VALUE", value_parser = config)]
+    #[arg(long = "config", short, value_name = "KEY=VALUE", value_parser = key_value)]
     configs: Vec<(String, String)>,
     /// How to print
     #[arg(long, value_enum, default_value_t)]
     format: Format,
     #[command(flatten)]
     connect: ConnectArgs,
-}
-
-fn config(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((key, value)) => Ok((key.trim().to_string(), value.trim().to_string())),
-        None => Err("key=value is needed".to_string()),
-    }
 }
 
 #[derive(Serialize)]

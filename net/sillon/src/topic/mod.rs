@@ -1,5 +1,6 @@
 //! `sillon topic`: what is there, and what is to be.
 
+mod alter;
 mod create;
 mod delete;
 mod describe;
@@ -17,6 +18,8 @@ pub enum TopicCommand {
     List(list::ListArgs),
     /// Show where a topic's partitions are and what offsets they have
     Describe(describe::DescribeArgs),
+    /// Give a topic more partitions, or another configuration
+    Alter(alter::AlterArgs),
     /// Delete topics and all their records
     Delete(delete::DeleteArgs),
 }
@@ -27,6 +30,7 @@ impl TopicCommand {
             TopicCommand::Create(args) => args.run(),
             TopicCommand::List(args) => args.run(),
             TopicCommand::Describe(args) => args.run(),
+            TopicCommand::Alter(args) => args.run(),
             TopicCommand::Delete(args) => args.run(),
         }
     }

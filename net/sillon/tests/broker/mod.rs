@@ -37,8 +37,20 @@ pub fn data_dir() -> TempDir {
 
 impl Broker {
     pub fn start(data: &TempDir, arguments: &[&str]) -> Broker {
+        Broker::start_with(data, arguments, &[])
+    }
+
+    /// As [`Self::start`], with variables. Arguments go before those that tests share.
+    pub fn start_with(data: &TempDir, arguments: &[&str], variables: &[(&str, &str)]) -> Broker {
+        let listen = ["--listen", "127.0.0.1:0"];
+        let listen = match arguments.contains(&"--listen") {
+            true => &[][..],
+            false => &listen[..],
+        };
         let mut child = sillon()
-            .args(["serve", "--listen", "127.0.0.1:0", "--memory", "128MiB"])
+            .envs(variables.iter().copied())
+            .args(["serve", "--memory", "128MiB"])
+            .args(listen)
             .args(["--journal", "64MiB", "--shards", "1", "--data-dir"])
             .arg(data.path())
             .args(arguments)
@@ -133,6 +145,13 @@ impl Drop for Broker {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Runs a command to its end, with variables.
+pub fn run(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+    let mut command = sillon();
+    command.args(arguments).envs(variables.iter().copied());
+    command.output().unwrap()
 }
 
 /// Runs `sillon serve` with arguments that it must refuse; returns what it complains of.

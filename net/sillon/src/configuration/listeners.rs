@@ -1,0 +1,103 @@
+//! Kafka's `listeners` and `advertised.listeners`, of which one is served.
+
+/// A place in such a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listener {
+    /// Its name, such as PLAINTEXT.
+    pub name: String,
+    /// Empty: everywhere.
+    pub host: String,
+    pub port: u16,
+}
+
+/// Reads a list of `NAME://HOST:PORT`.
+pub fn parse(list: &str) -> Result<Vec<Listener>, String> {
+    let parts = list.split(',').map(str::trim);
+    parts
+        .filter(|part| !part.is_empty())
+        .map(|part| one(part).ok_or_else(|| format!("{part:?} is no NAME://HOST:PORT")))
+        .collect()
+}
+
+fn one(text: &str) -> Option<Listener> {
+    let (name, place) = text.split_once("://")?;
+    let (host, port) = place.rsplit_once(':')?;
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    Some(Listener {
+        name: name.to_owned(),
+        host: host.to_owned(),
+        port: port.parse().ok()?,
+    })
+}
+
+/// The one that is served: not the controller's, and without encryption or authentication.
+/// `protocols` is `listener.security.protocol.map`.
+pub fn served(
+    listeners: Vec<Listener>,
+    controllers: &str,
+    protocols: &str,
+) -> Result<Listener, String> {
+    let is_controller = |listener: &Listener| {
+        let mut names = controllers.split(',').map(str::trim);
+        names.any(|name| name == listener.name)
+    };
+    let mut served = listeners
+        .into_iter()
+        .filter(|listener| !is_controller(listener));
+    let listener = served.next().ok_or("no listener is left for clients")?;
+    if let Some(other) = served.next() {
+        return Err(format!(
+            "one listener is served, and {} and {} are two; give the one that clients use",
+            listener.name, other.name
+        ));
+    }
+    let mut protocols = protocols.split(',').filter_map(|pair| pair.split_once(':'));
+    let protocol = protocols.find(|(name, _)| name.trim() == listener.name);
+    let protocol = protocol.map_or(&*listener.name, |(_, protocol)| protocol.trim());
+    match protocol {
+        "PLAINTEXT" => Ok(listener),
+        other => Err(format!(
+            "listener {} is {other}: only PLAINTEXT is built",
+            listener.name
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn served_of(list: &str, protocols: &str) -> Result<Listener, String> {
+        served(parse(list)?, "CONTROLLER", protocols)
+    }
+
+    #[test]
+    fn the_clients_listener_is_found() {
+        for (list, host, port) in [
+            ("PLAINTEXT://:9092,CONTROLLER://:9093", "", 9092),
+            ("CONTROLLER://:9093, PLAINTEXT://[::1]:1", "::1", 1),
+            ("PLAINTEXT://0.0.0.0:9092", "0.0.0.0", 9092),
+        ] {
+            let listener = served_of(list, "").unwrap();
+            assert_eq!((&*listener.host, listener.port), (host, port));
+        }
+        let mapped = served_of("CLIENT://field:1", "CONTROLLER:PLAINTEXT,CLIENT:PLAINTEXT");
+        assert_eq!(mapped.unwrap().name, "CLIENT");
+    }
+
+    #[test]
+    fn what_is_not_served_is_refused() {
+        for (list, protocols) in [
+            ("", ""),
+            ("CONTROLLER://:9093", ""),
+            ("SSL://:9092", ""),
+            ("CLIENT://:9092", "CLIENT:SASL_SSL"),
+            ("PLAINTEXT://:1,OTHER://:2", "OTHER:PLAINTEXT"),
+            ("PLAINTEXT", ""),
+            ("PLAINTEXT://host", ""),
+            ("PLAINTEXT://host:x", ""),
+        ] {
+            assert!(served_of(list, protocols).is_err(), "{list}");
+        }
+    }
+}
