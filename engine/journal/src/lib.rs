@@ -34,7 +34,7 @@ mod writer;
 pub use entry::{EntryKind, EntryMeta};
 pub use format::{ENTRY_HEADER_BYTES, FORMAT_VERSION, ROUND_HEADER_BYTES};
 pub use gather::Gather;
-pub use replay::{Gap, Replay, ReplayedRound};
+pub use replay::{Gap, Replay, ReplayedRound, Straggler};
 pub use ring::{ChainPoint, Incarnation, JournalId, RingLayout, RingPosition};
 pub use window::{READ_AHEAD_BYTES, RingReader};
 pub use writer::{ROUND_BYTES_MAX, Round, Writer};

@@ -39,12 +39,24 @@ pub struct ReplayedRound {
     pub entries: Vec<(EntryMeta, Slice)>,
 }
 
+/// A round behind the end of a chain: nothing says what came before it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Straggler {
+    /// Its number.
+    pub sequence: u64,
+    /// Where it lies.
+    pub position: RingPosition,
+    /// What it says; `None` when its headers are whole and its payloads are not.
+    pub round: Option<ReplayedRound>,
+}
+
 /// Records that were promised cannot be read: the journal is damaged.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "journal round {sequence}, expected in ring file {} at byte {} or at the start of the file \
      behind it, is missing or damaged, and rounds up to {durable_through} had been promised. \
-     Nothing was changed. Mend the disk or restore the file, then start again",
+     Nothing was changed. Mend the disk or restore the file, then start again; `sillon journal \
+     repair DIR` shows what it would cost to go on without it",
     position.file,
     position.offset
 )]
@@ -106,7 +118,11 @@ impl Replay {
             start = next_file;
         }
         if planted::is(Bug::GapIgnored) {
-            return self.next_behind_gap(reader).await;
+            while let Some(straggler) = self.next_behind_gap(reader).await? {
+                if straggler.round.is_some() {
+                    return Ok(straggler.round);
+                }
+            }
         }
         Ok(None)
     }
@@ -152,24 +168,30 @@ impl Replay {
         Ok(Ok(self.chain_point()))
     }
 
-    /// The next whole round behind the end of the chain, wherever it lies: what is given up when
-    /// an operator accepts the loss. The walk goes on behind it.
+    /// The next round behind the end of the chain, wherever in the ring it lies: what is given up
+    /// when an operator accepts the loss. The walk goes on behind it.
     ///
     /// # Errors
     /// What the reader says.
     pub async fn next_behind_gap<R: RingReader>(
         &mut self,
         reader: &mut R,
-    ) -> Result<Option<ReplayedRound>, R::Error> {
+    ) -> Result<Option<Straggler>, R::Error> {
         let end = self.from + self.layout.capacity_bytes();
-        let mut start = self.at;
-        while let Some((found, header)) = self.find(reader, start, end).await? {
-            if let Some(round) = self.take(reader, found, header).await? {
-                return Ok(Some(round));
-            }
-            start = found + BLOCK;
+        let Some((found, header)) = self.find(reader, self.at, end).await? else {
+            return Ok(None);
+        };
+        let sequence = header.sequence.get();
+        let round = self.take(reader, found, header).await?;
+        if round.is_none() {
+            self.at = found + BLOCK;
+            self.next_sequence = sequence.saturating_add(1);
         }
-        Ok(None)
+        Ok(Some(Straggler {
+            sequence,
+            position: self.layout.position(found),
+            round,
+        }))
     }
 
     /// Where the chain goes on behind the last round that was read. After a [`Gap`] this is what a

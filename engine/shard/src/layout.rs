@@ -11,14 +11,17 @@
 
 use sillon_journal::JournalId;
 
-pub(crate) const CHECKPOINT: &str = "checkpoint";
+/// Name of the checkpoint in a journal's folder.
+pub const CHECKPOINT: &str = "checkpoint";
 pub(crate) const CHECKPOINT_NEW: &str = "checkpoint.new";
-pub(crate) const METADATA_LOG: &str = "metadata.log";
+/// Name of the metadata log in the data folder.
+pub const METADATA_LOG: &str = "metadata.log";
 const JOURNAL_PREFIX: &str = "journal-";
 /// What a partition's folder is called until it is complete.
 const CREATING_SUFFIX: &str = ".creating";
 
-pub(crate) fn journal_folder(journal: JournalId) -> String {
+/// Folder of a journal, below the data folder.
+pub fn journal_folder(journal: JournalId) -> String {
     format!("{JOURNAL_PREFIX}{:032x}", journal.0)
 }
 
@@ -30,7 +33,8 @@ pub(crate) fn parse_journal_folder(name: &str) -> Option<JournalId> {
         .flatten()
 }
 
-pub(crate) fn ring_file(journal: JournalId, file: u32) -> String {
+/// A file of a journal's ring, below the data folder.
+pub fn ring_file(journal: JournalId, file: u32) -> String {
     format!("{}/ring-{file}", journal_folder(journal))
 }
 

@@ -39,6 +39,7 @@ pub use boot::{Boot, BootError, Entropy, JOURNAL_BYTES, NodeConfig, Opened, mess
 pub use config::{ShardConfig, ShardMemory};
 pub use event::{Event, Now, TICK_MS};
 pub use io::*;
-pub use metadata_log::MetadataLog;
+pub use layout::{CHECKPOINT, METADATA_LOG, journal_folder, ring_file};
+pub use metadata_log::{MetadataLog, MetadataLogError, read_metadata_log};
 pub use request::*;
 pub use shard::Shard;

@@ -20,23 +20,46 @@ pub(crate) const NAMESPACE: u64 = 0b11 << 62;
 
 /// Why the metadata log cannot be read. Nothing has been given up.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum MetadataLogError {
+pub enum MetadataLogError {
+    /// The disk says so.
     #[error(transparent)]
     Disk(#[from] DiskError),
+    /// Something in the middle is damaged.
     #[error("metadata.log, byte {at}: {error}, and valid appends follow at byte {next}")]
     Damaged {
+        /// Where, in bytes.
         at: usize,
+        /// What is wrong.
         error: AppendError,
+        /// Where what follows begins, in bytes.
         next: usize,
     },
+    /// Written by a newer version.
     #[error("metadata.log, byte {at}: {error}")]
-    Newer { at: usize, error: AppendError },
+    Newer {
+        /// Where, in bytes.
+        at: usize,
+        /// What it says.
+        error: AppendError,
+    },
+    /// Appends that do not follow each other.
     #[error("metadata.log, byte {at}: record {found} follows record {expected}")]
     Order {
+        /// Where, in bytes.
         at: usize,
+        /// Number of the first record there.
         found: u64,
+        /// Number that it should have.
         expected: u64,
     },
+}
+
+/// The records of a metadata log that was read whole, without what a crash has torn at its end.
+///
+/// # Errors
+/// It is damaged, or of a newer version.
+pub fn read_metadata_log(content: &[u8]) -> Result<Vec<MetadataRecord>, MetadataLogError> {
+    parse(content).map(|loaded| loaded.records)
 }
 
 /// The durable log of cluster metadata. Appends are whole: each begins on a fresh block, so that a

@@ -6,6 +6,7 @@ use sillon_runtime::NodeError;
 use sillon_server::BindError;
 
 use crate::configuration::ConfigurationError;
+use crate::offline::OfflineError;
 
 /// Why a command failed, in words for whoever ran it.
 #[derive(Debug, thiserror::Error)]
@@ -58,6 +59,9 @@ pub enum Failure {
         /// As given.
         name: String,
     },
+    /// A data folder cannot be looked at, or something is wrong in it.
+    #[error(transparent)]
+    Offline(#[from] OfflineError),
     /// The broker ended.
     #[error(transparent)]
     Node(#[from] NodeError),

@@ -8,6 +8,7 @@ mod connect;
 mod consume;
 mod failure;
 mod logging;
+mod offline;
 mod output;
 mod pages;
 mod produce;
@@ -45,6 +46,12 @@ enum Command {
     Produce(produce::ProduceArgs),
     /// Read records and print them
     Consume(consume::ConsumeArgs),
+    /// Look at the journals of a stopped broker, and mend them
+    #[command(subcommand)]
+    Journal(offline::journal::JournalCommand),
+    /// Check and print the segment files of a stopped broker
+    #[command(subcommand)]
+    Log(offline::log::LogCommand),
     /// Print what makes a shell complete sillon's commands, such as
     /// `source <(sillon completions bash)`
     Completions(pages::CompletionsArgs),
@@ -69,6 +76,8 @@ fn main() -> ExitCode {
         Command::Config(command) => command.run(),
         Command::Produce(args) => args.run(),
         Command::Consume(args) => args.run(),
+        Command::Journal(command) => command.run(),
+        Command::Log(command) => command.run(),
         Command::Completions(args) => args.run(Cli::command()),
         Command::Man(args) => args.run(&Cli::command()),
     };
