@@ -8,33 +8,12 @@ import time
 from confluent_kafka.admin import AdminClient
 
 from harness import batches, versions, wire
+from harness.checks import DEADLINE_S, equal, eventually, now_ms
 from harness.clients.confluent import create_topic
 
 NONE, OFFSET_OUT_OF_RANGE, CORRUPT_MESSAGE, UNKNOWN_TOPIC_OR_PARTITION = 0, 1, 2, 3
 MESSAGE_TOO_LARGE, UNSUPPORTED_VERSION, TOPIC_ALREADY_EXISTS, OUT_OF_ORDER_SEQUENCE = 10, 35, 36, 45
 MAX_MESSAGE_BYTES = 1_048_588  # Kafka's default of max.message.bytes
-DEADLINE_S = 20
-
-
-def now_ms():
-    return int(time.time() * 1000)
-
-
-def equal(got, expected, what):
-    if got != expected:
-        raise AssertionError(f"{what}: {got!r}, not {expected!r}")
-
-
-def eventually(attempt, what):
-    """Calls `attempt` until it returns something true."""
-    deadline = time.monotonic() + DEADLINE_S
-    while True:
-        result = attempt()
-        if result:
-            return result
-        if time.monotonic() > deadline:
-            raise AssertionError(f"{what}: not within {DEADLINE_S} s")
-        time.sleep(0.02)
 
 
 def log_end(connection, topic, partition=0):

@@ -133,13 +133,16 @@ HIGHEST = {22: 5}  # 6 is not stable
 
 def exchange(address, request):
     """Sends a request on a connection of its own; the decoded answer."""
-    with wire.Connection(address) as connection:
-        connection.api_versions()
-        connection.correlation += 1
-        request.with_header(correlation_id=connection.correlation, client_id="harness")
-        connection.socket.sendall(request.encode(framed=True, header=True))
-        length = int.from_bytes(connection.exactly(4), "big")
-        data = io.BytesIO(connection.exactly(length))
+    with wire.Connection(address, greets=True) as connection:
+        return exchange_on(connection, request)
+
+
+def exchange_on(connection, request):
+    connection.correlation += 1
+    request.with_header(correlation_id=connection.correlation, client_id="harness")
+    connection.socket.sendall(request.encode(framed=True, header=True))
+    length = int.from_bytes(connection.exactly(4), "big")
+    data = io.BytesIO(connection.exactly(length))
     answer_class = ResponseClassRegistry.get_response_class(request.header)
     header = answer_class.parse_header(data, version=request.API_VERSION)
     if header.correlation_id != request.header.correlation_id:
