@@ -279,7 +279,7 @@ def sizes_and_producers_are_described(broker):
     batch = wire.build_batch([b"x"], now_ms(), 4242, 3, 0)
     with wire.Connection(address, greets=True) as connection:
         equal(connection.produce("sized", 1, batch)[0], NONE, "Produce")
-    for version in range(1, 5):
+    for version in range(1, 6):
         of_topic = DescribeLogDirsRequest.DescribableLogDirTopic
         topics = [of_topic(topic="sized", partitions=[0, 1], version=version)]
         answer = versions.exchange(address, DescribeLogDirsRequest(version=version, topics=topics))

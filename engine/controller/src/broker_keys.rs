@@ -426,7 +426,7 @@ const OWN_KEYS: &[Row] = &[
         "max.incremental.fetch.session.cache.slots",
         int(0, INT_MAX),
         Some("1000"),
-        Treatment::NoEffect("it is always 1000"),
+        HONOURED,
         "Incremental fetch sessions (KIP-227) that are kept.",
     ),
     (

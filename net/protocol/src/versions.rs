@@ -237,7 +237,7 @@ pub const SERVED: &[ApiSpec] = &[
     row(Api::DeleteAcls, 1, 3, 2, NAMING),
     row(Api::DescribeConfigs, 1, 4, 4, NAMING),
     row(Api::AlterConfigs, 0, 2, 2, NAMING),
-    row(Api::DescribeLogDirs, 1, 4, 2, NAMING),
+    row(Api::DescribeLogDirs, 1, 5, 2, NAMING),
     row(Api::CreatePartitions, 0, 3, 2, NAMING),
     row(Api::ElectLeaders, 0, 2, 2, NAMING),
     row(Api::IncrementalAlterConfigs, 0, 1, 1, NAMING),

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use sillon_protocol::fetch::{FetchPartition, PartitionFetched};
 use sillon_protocol::{ErrorCode, TopicKey};
 
-use crate::limits::{FETCH_SESSION_IDLE_MS, FETCH_SESSION_PARTITIONS_MAX, FETCH_SESSIONS_MAX};
+use crate::limits::{FETCH_SESSION_IDLE_MS, FETCH_SESSION_PARTITIONS_MAX};
 
 /// `session_epoch` of a whole fetch that wants no session.
 pub(crate) const NO_SESSION: i32 = -1;
@@ -127,11 +127,10 @@ impl Session {
 }
 
 impl FetchSessions {
-    /// The share of one executor of a node of `shards`.
-    pub(crate) fn new(shards: u16) -> FetchSessions {
-        let shards = usize::from(shards.max(1));
+    /// The share of one executor of a node that has so many executors, and keeps so many sessions.
+    pub(crate) fn new(sessions_max: usize, shards: usize) -> FetchSessions {
         FetchSessions::of(
-            (FETCH_SESSIONS_MAX / shards).max(1),
+            sessions_max.div_ceil(shards),
             FETCH_SESSION_PARTITIONS_MAX / shards,
         )
     }

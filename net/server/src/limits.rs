@@ -98,7 +98,7 @@ pub const DESCRIBED_PARTITIONS_MAX: usize = 2_000;
 /// Producers of one DescribeProducers answer, 80 bytes each. Partitions beyond it are refused.
 pub const DESCRIBED_PRODUCERS_MAX: usize = 100_000;
 
-/// Incremental fetch sessions of a node: Kafka's `max.incremental.fetch.session.cache.slots`.
+/// Incremental fetch sessions of a node, unless its options say otherwise. Kafka's number.
 pub const FETCH_SESSIONS_MAX: usize = 1_000;
 
 /// Partitions of all fetch sessions of a node together, about 250 bytes each: 25 MB. A client that

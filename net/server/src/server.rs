@@ -21,7 +21,9 @@ use crate::connection::Connection;
 use crate::context::Context;
 use crate::fetch_sessions::FetchSessions;
 use crate::helper::Helpers;
-use crate::limits::{BACKLOG, CONNECTIONS_MAX, DRAIN_MS, RECEIVE_BYTES, SEND_BYTES, SWEEP_MS};
+use crate::limits::{
+    BACKLOG, CONNECTIONS_MAX, DRAIN_MS, FETCH_SESSIONS_MAX, RECEIVE_BYTES, SEND_BYTES, SWEEP_MS,
+};
 use crate::receive::ReceiveBudget;
 use crate::send::ColdReader;
 use crate::stages::Stages;
@@ -41,6 +43,9 @@ pub struct ServerOptions {
     pub auto_create_topics: bool,
     /// Connections of all shards together.
     pub connections_max: usize,
+    /// `max.incremental.fetch.session.cache.slots`: fetch sessions (KIP-227) of all shards
+    /// together.
+    pub fetch_sessions_max: usize,
     /// Memory for requests in flight, of all shards together, in bytes.
     pub receive_bytes: u64,
     /// Records in memory that responses on their way out may hold, of all shards together, in
@@ -58,6 +63,7 @@ impl ServerOptions {
             data_dir: data_dir.into(),
             auto_create_topics: true,
             connections_max: CONNECTIONS_MAX,
+            fetch_sessions_max: FETCH_SESSIONS_MAX,
             receive_bytes: RECEIVE_BYTES,
             send_bytes: SEND_BYTES,
             check_threads: 1,
@@ -209,7 +215,10 @@ impl Shared {
             held_bytes_max: self.options.send_bytes / shards,
             stages: RefCell::new(Stages::default()),
             auto_create_topics: self.options.auto_create_topics,
-            sessions: RefCell::new(FetchSessions::new(shards as u16)),
+            sessions: RefCell::new(FetchSessions::new(
+                self.options.fetch_sessions_max,
+                shards as usize,
+            )),
             connections: RefCell::new(Slab::new()),
         }
     }

@@ -255,7 +255,7 @@ fn sizes_and_producers_come_from_the_shards() {
     let sent = builder.build();
     let size = sent.len() as i64;
     assert_eq!(client.produce("furrow", &[(1, sent)]), [(0, 0)]);
-    for version in 1..=4 {
+    for version in 1..=5 {
         let mut request = DescribeLogDirsRequest::default();
         request.topics = None;
         let response: DescribeLogDirsResponse = client.ask(Api::DescribeLogDirs, version, &request);

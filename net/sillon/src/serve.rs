@@ -237,6 +237,8 @@ impl ServeArgs {
             let mut options = ServerOptions::new(address, &chosen.data_dir);
             options.auto_create_topics = chosen.config.auto_create_topics();
             options.receive_bytes = self.memory / RECEIVE_SHARE;
+            let sessions_max = "max.incremental.fetch.session.cache.slots";
+            options.fetch_sessions_max = chosen.config.number(sessions_max) as usize;
             if let Some(connections_max) = chosen.config.connections_max() {
                 options.connections_max = connections_max;
             }

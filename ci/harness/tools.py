@@ -1,0 +1,125 @@
+"""Kafka's own command line tools, the classes behind its scripts. Each case says what they print;
+Apache Kafka prints the same."""
+
+import json
+import re
+import subprocess
+
+from harness import wire
+from harness.broker import CLIENTS
+from harness.checks import equal, now_ms
+from harness.clients.confluent import create_topic
+
+TIMEOUT_S = 90
+PACKAGE = "org.apache.kafka.tools."
+
+
+def tool(broker, name, *arguments, code=0, first=False):
+    """What it prints, both streams. `first`: it wants the broker's address before its command."""
+    address = ["--bootstrap-server", broker.address]
+    arguments = [*address, *arguments] if first else [*arguments, *address]
+    command = ["java", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp",
+               f"{CLIENTS}/lib/*", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", PACKAGE + name,
+               *arguments]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, timeout=TIMEOUT_S, text=True)
+    if done.returncode != code:
+        raise AssertionError(f"{name} {arguments} ended with {done.returncode}: {done.stdout[-500:]}")
+    return done.stdout
+
+
+def holds(text, *parts):
+    for part in parts:
+        if part not in text:
+            raise AssertionError(f"{part!r} is not in {text!r}")
+
+
+def topics_tool(broker):
+    topics = "TopicCommand"
+    created = tool(broker, topics, "--create", "--topic", "tool", "--partitions", "2",
+                   "--config", "retention.ms=1000000")
+    holds(created, "Created topic tool.")
+    tool(broker, topics, "--alter", "--topic", "tool", "--partitions", "3")
+    lines = tool(broker, topics, "--describe", "--topic", "tool").splitlines()
+    head = r"Topic: tool\tTopicId: \S{22}\tPartitionCount: 3\tReplicationFactor: 1\tConfigs: .*"
+    if not re.fullmatch(head, lines[0]):
+        raise AssertionError(f"{lines[0]!r}")
+    holds(lines[0], "retention.ms=1000000", "segment.bytes=1048576")
+    equal(lines[1:], [f"\tTopic: tool\tPartition: {index}\tLeader: 1\tReplicas: 1\tIsr: 1\tElr: "
+                      "\tLastKnownElr: " for index in range(3)], "partitions")
+    refused = tool(broker, topics, "--alter", "--topic", "tool", "--partitions", "2", code=1)
+    holds(refused, "InvalidPartitionsException")
+    tool(broker, topics, "--delete", "--topic", "tool")
+    if "tool" in tool(broker, topics, "--list").split():
+        raise AssertionError("the topic is listed after its deletion")
+
+
+def configs_tool(broker):
+    configs = "ConfigCommand"
+    create_topic(broker.address, "config-tool")
+    of_topic = ("--entity-type", "topics", "--entity-name", "config-tool")
+    tool(broker, configs, "--alter", *of_topic,
+         "--add-config", "max.message.bytes=2000,cleanup.policy=[compact,delete]")
+    described = tool(broker, configs, "--describe", *of_topic)
+    equal(described.splitlines(), [
+        "Dynamic configs for topic config-tool are:",
+        "  cleanup.policy=compact,delete sensitive=false synonyms={DYNAMIC_TOPIC_CONFIG:"
+        "cleanup.policy=compact,delete, DEFAULT_CONFIG:log.cleanup.policy=delete}",
+        "  max.message.bytes=2000 sensitive=false synonyms={DYNAMIC_TOPIC_CONFIG:"
+        "max.message.bytes=2000, DEFAULT_CONFIG:message.max.bytes=1048588}"], "the topic's")
+    tool(broker, configs, "--alter", *of_topic, "--delete-config", "max.message.bytes")
+    everything = tool(broker, configs, "--describe", "--all", *of_topic)
+    holds(everything, "  max.message.bytes=1048588 sensitive=false synonyms={DEFAULT_CONFIG:"
+          "message.max.bytes=1048588}", "  retention.ms=604800000 sensitive=false synonyms={}")
+    holds(tool(broker, configs, "--alter", *of_topic, "--add-config", "no.such.key=1", code=1),
+          "InvalidConfigurationException")
+    of_broker = ("--entity-type", "brokers", "--entity-name", "1")
+    everything = tool(broker, configs, "--describe", "--all", *of_broker)
+    holds(everything, "  num.partitions=4 sensitive=false synonyms={STATIC_BROKER_CONFIG:"
+          "num.partitions=4, DEFAULT_CONFIG:num.partitions=1}")
+    users = tool(broker, configs, "--describe", "--entity-type", "users")
+    equal(users.strip(), "", "users")
+
+
+def cluster_tools(broker):
+    identity = tool(broker, "ClusterTool", "cluster-id")
+    if not re.fullmatch(r"Cluster ID: \S{22}\n", identity):
+        raise AssertionError(f"{identity!r}")
+    host, port = broker.address.rsplit(":", 1)
+    endpoints = tool(broker, "ClusterTool", "list-endpoints").splitlines()
+    equal(endpoints[1].split(), ["1", host, port, "null", "unfenced", "broker"], "endpoints")
+    status = tool(broker, "MetadataQuorumCommand", "describe", "--status", first=True)
+    holds(status, "LeaderId:               1\n", "MaxFollowerLag:         0\n")
+    known = tool(broker, "BrokerApiVersionsCommand")
+    with wire.Connection(broker.address) as connection:
+        advertised = connection.api_versions()
+    for key, (low, high) in advertised.items():
+        # Some are for nobody but other brokers, and not shown.
+        if f"({key}): " in known:
+            span = str(low) if low == high else f"{low} to {high}"
+            holds(known, f"({key}): {span} [usable: ")
+
+
+def logs_and_elections_tools(broker):
+    create_topic(broker.address, "log-tool")
+    batch = wire.build_batch([b"x"], now_ms())
+    with wire.Connection(broker.address, greets=True) as connection:
+        equal(connection.produce("log-tool", 1, batch)[0], 0, "Produce")
+    printed = tool(broker, "LogDirsCommand", "--describe", "--topic-list", "log-tool")
+    found = json.loads(printed.splitlines()[-1])
+    partitions = found["brokers"][0]["logDirs"][0]["partitions"]
+    sizes = {part["partition"]: part["size"] for part in partitions}
+    equal(sizes, {f"log-tool-{index}": len(batch) if index == 1 else 0 for index in range(4)}, "sizes")
+    offsets = tool(broker, "GetOffsetShell", "--topic", "log-tool")
+    equal(sorted(offsets.split()), [f"log-tool:{index}:{int(index == 1)}" for index in range(4)],
+          "offsets")
+    elected = tool(broker, "LeaderElectionCommand", "--election-type", "preferred", "--topic",
+                   "log-tool", "--partition", "0")
+    holds(elected, "Valid replica already elected for partitions log-tool-0")
+    moved = tool(broker, "reassign.ReassignPartitionsCommand", "--list")
+    holds(moved, "No partition reassignments found.")
+    holds(tool(broker, "AclCommand", "--list", code=1), "SecurityDisabledException")
+
+
+CASES = [(case.__name__.replace("_", "-"), case) for case in (
+    topics_tool, configs_tool, cluster_tools, logs_and_elections_tools)]
