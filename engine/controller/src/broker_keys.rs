@@ -398,7 +398,7 @@ const OWN_KEYS: &[Row] = &[
         "log.retention.check.interval.ms",
         long(1),
         Some("300000"),
-        Treatment::NoEffect("retention looks at a segment when it may be due"),
+        HONOURED,
         "How often retention looks.",
     ),
     (

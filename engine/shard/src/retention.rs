@@ -245,7 +245,7 @@ pub(crate) async fn retain(shared: Shared, io: Io) {
         let interval_ms = state.config.retention_check_ms;
         let first_ms = interval_ms.min(FIRST_AFTER_MS);
         state.retention.due_ns = state.now.mono_ns + first_ms * 1_000_000;
-        interval_ms * 1_000_000
+        interval_ms.saturating_mul(1_000_000)
     };
     let mut is_first = true;
     loop {
@@ -256,7 +256,7 @@ pub(crate) async fn retain(shared: Shared, io: Io) {
             if state.phase != Phase::Open {
                 return;
             }
-            state.retention.due_ns = state.now.mono_ns + interval_ns;
+            state.retention.due_ns = state.now.mono_ns.saturating_add(interval_ns);
             state.removals += 1;
         }
         let looked = async {

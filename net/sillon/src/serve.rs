@@ -170,6 +170,7 @@ impl ServeArgs {
         node.host = host;
         node.port = port;
         node.topic_defaults = config.topics;
+        node.retention_check_ms = config.number("log.retention.check.interval.ms") as u64;
         node.controller = config.controller;
         node.settings = settings;
         node.ready = Box::new(move |ready| say_ready(address, started, ready));
