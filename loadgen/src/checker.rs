@@ -83,6 +83,8 @@ pub struct Region<'a> {
     pub records: &'a [u8],
     /// The next offset that is due.
     pub position: i64,
+    /// Where the reader's interest ends.
+    pub until: i64,
     /// Whether to look at every byte.
     pub is_checked: bool,
 }
@@ -109,6 +111,9 @@ impl Checker {
         let mut position = region.position;
         let name = region.name;
         for batch in Batches::new(region.records) {
+            if position >= region.until {
+                break;
+            }
             let batch = match batch {
                 Ok(batch) => batch,
                 // The last batch is cut short where an answer is full.

@@ -1,6 +1,7 @@
 //! The broker that is measured: one that runs, or one that is started for the run.
 
 use std::io::{self, BufRead, BufReader};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
@@ -102,7 +103,10 @@ impl EmbeddedBroker {
     ) -> Result<EmbeddedBroker, StartError> {
         let spawned = command
             .env_remove("SILLON_BOOTSTRAP")
-            .stdin(Stdio::null())
+            // It ends with whoever holds this; a broker does not read it.
+            .stdin(Stdio::piped())
+            // Ctrl-C is for the generator, which stops the broker when it has verified its log.
+            .process_group(0)
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn();

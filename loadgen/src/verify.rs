@@ -1,7 +1,6 @@
 //! After a run: is everything that was acknowledged in the log, once, where it was said to be,
 //! and as it was sent?
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -241,10 +240,11 @@ fn read_spans(
             .map(|span| (span.partition, span.from))
             .collect();
         let mut reader = Reader::open(places.clone(), leader, &consume, &starts)?;
-        let ends: BTreeMap<usize, i64> =
-            round.iter().map(|span| (span.partition, span.to)).collect();
+        for (position, span) in reader.positions.iter_mut().zip(&round) {
+            position.until = span.to;
+        }
         let mut empty_answers = 0;
-        let is_wanted = |at: &Position| !at.is_broken && at.next < ends[&at.partition];
+        let is_wanted = |at: &Position| !at.is_broken && at.next < at.until;
         while reader.positions.iter().any(is_wanted) {
             let answer = reader.poll(checker, true, is_wanted, || {}, |_| {})?;
             empty_answers = if answer.bytes > 0 {
@@ -254,10 +254,10 @@ fn read_spans(
             };
             if empty_answers == EMPTY_ANSWERS_MAX {
                 for at in reader.positions.iter().filter(|at| is_wanted(at)) {
-                    let (name, end) = (places.name(at.partition), ends[&at.partition]);
+                    let (name, end) = (places.name(at.partition), at.until);
                     let faults = &answer.faults;
                     checker.findings.add(format!(
-                        "{name}: nothing comes from offset {} on, and the log ends at {end} \
+                        "{name}: nothing comes from offset {} on, and there is more up to {end} \
                          {faults:?}",
                         at.next
                     ));

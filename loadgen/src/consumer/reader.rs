@@ -38,6 +38,8 @@ pub struct Position {
     pub partition: usize,
     /// The next offset.
     pub next: i64,
+    /// Nothing is looked at from here on.
+    pub until: i64,
     /// As last told.
     pub high_watermark: i64,
     /// What comes from there cannot be walked over: it is not asked for again.
@@ -80,6 +82,7 @@ impl Reader {
         let positions = partitions.iter().map(|(partition, next)| Position {
             partition: *partition,
             next: *next,
+            until: i64::MAX,
             high_watermark: -1,
             is_broken: false,
         });
@@ -149,6 +152,7 @@ impl Reader {
                 name: &self.names[*index],
                 records: &fetched.records,
                 position: position.next,
+                until: position.until,
                 is_checked,
             };
             match checker.walk(region, &mut each) {

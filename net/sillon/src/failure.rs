@@ -5,12 +5,16 @@ use sillon_client::ClientError;
 use sillon_runtime::NodeError;
 use sillon_server::BindError;
 
+use crate::bench::BenchError;
 use crate::configuration::ConfigurationError;
 use crate::offline::OfflineError;
 
 /// Why a command failed, in words for whoever ran it.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
+    /// A measurement could not be done, or found something wrong.
+    #[error(transparent)]
+    Bench(#[from] BenchError),
     /// A broker said no, or could not be asked.
     #[error(transparent)]
     Client(#[from] ClientError),

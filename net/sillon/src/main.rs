@@ -1,6 +1,7 @@
 //! `sillon`: the broker and its tools in one binary.
 #![forbid(unsafe_code)]
 
+mod bench;
 mod bytes;
 mod config;
 mod configuration;
@@ -46,6 +47,8 @@ enum Command {
     Produce(produce::ProduceArgs),
     /// Read records and print them
     Consume(consume::ConsumeArgs),
+    /// Measure a broker: throughput, latency and what they cost, verified
+    Bench(Box<bench::BenchArgs>),
     /// Look at the journals of a stopped broker, and mend them
     #[command(subcommand)]
     Journal(offline::journal::JournalCommand),
@@ -76,6 +79,7 @@ fn main() -> ExitCode {
         Command::Config(command) => command.run(),
         Command::Produce(args) => args.run(),
         Command::Consume(args) => args.run(),
+        Command::Bench(args) => args.run(),
         Command::Journal(command) => command.run(),
         Command::Log(command) => command.run(),
         Command::Completions(args) => args.run(Cli::command()),

@@ -160,3 +160,10 @@ pub fn refused_at_start(arguments: &[&str]) -> String {
     assert!(!output.status.success());
     String::from_utf8(output.stderr).unwrap()
 }
+
+/// Runs `sillon bench` without a broker.
+pub fn bench(arguments: &[String]) -> Output {
+    let mut command = sillon();
+    command.arg("bench").args(arguments).stdin(Stdio::null());
+    command.output().unwrap()
+}
