@@ -9,6 +9,7 @@ mod client;
 mod configs;
 mod connection;
 mod consumer;
+mod delete_records;
 mod error;
 mod frames;
 mod metadata;

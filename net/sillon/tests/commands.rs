@@ -93,6 +93,37 @@ fn records_are_there_after_a_stop_and_after_a_kill() {
 }
 
 #[test]
+fn records_before_an_offset_are_given_up_in_all_partitions_or_in_one() {
+    let data = data_dir();
+    let broker = Broker::start(&data, &[]);
+    broker.succeed(&["topic", "create", "furrow", "-p", "2"], "");
+    for partition in ["0", "1"] {
+        broker.succeed(&["produce", "furrow", "-p", partition], "one\ntwo\nthree\n");
+    }
+    let delete = ["topic", "delete-records", "furrow", "--before"];
+    let starts = broker.succeed(&[&delete[..], &["2", "-p", "1"]].concat(), "");
+    assert_eq!(starts, "PARTITION  LOG START\n        1          2\n");
+    let starts = broker.succeed(&[&delete[..], &["1"]].concat(), "");
+    assert_eq!(
+        starts,
+        "PARTITION  LOG START\n        0          1\n        1          2\n"
+    );
+    let all = ["consume", "furrow", "--from-beginning", "--until-end"];
+    let mut left: Vec<String> = broker
+        .succeed(&all, "")
+        .lines()
+        .map(str::to_owned)
+        .collect();
+    left.sort();
+    assert_eq!(left, ["three", "three", "two"]);
+    let refused = broker.fail(&[&delete[..], &["9"]].concat(), "");
+    assert!(refused.contains("OFFSET_OUT_OF_RANGE"), "{refused}");
+    broker.succeed(&[&delete[..], &["end"]].concat(), "");
+    assert_eq!(broker.succeed(&all, ""), "");
+    broker.stop();
+}
+
+#[test]
 fn what_is_wrong_is_said_in_one_line() {
     let data = data_dir();
     let broker = Broker::start(&data, &["--override", "auto.create.topics.enable=false"]);

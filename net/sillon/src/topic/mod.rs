@@ -3,6 +3,7 @@
 mod alter;
 mod create;
 mod delete;
+mod delete_records;
 mod describe;
 mod list;
 
@@ -22,6 +23,8 @@ pub enum TopicCommand {
     Alter(alter::AlterArgs),
     /// Delete topics and all their records
     Delete(delete::DeleteArgs),
+    /// Give up a topic's records before an offset
+    DeleteRecords(delete_records::DeleteRecordsArgs),
 }
 
 impl TopicCommand {
@@ -32,6 +35,7 @@ impl TopicCommand {
             TopicCommand::Describe(args) => args.run(),
             TopicCommand::Alter(args) => args.run(),
             TopicCommand::Delete(args) => args.run(),
+            TopicCommand::DeleteRecords(args) => args.run(),
         }
     }
 }
