@@ -1,6 +1,6 @@
 use std::cell::RefCell;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -37,6 +37,8 @@ const COLD_THREADS: usize = 3;
 pub struct ServerOptions {
     /// Where it listens; port 0 takes a free one.
     pub listen: SocketAddr,
+    /// Where else, on the same port. Addresses that the host does not have are left out.
+    pub also_listen: Vec<IpAddr>,
     /// The node's data folder, whose segments are sent.
     pub data_dir: PathBuf,
     /// `auto.create.topics.enable`: Metadata makes topics that clients ask for.
@@ -60,6 +62,7 @@ impl ServerOptions {
     pub fn new(listen: SocketAddr, data_dir: impl Into<PathBuf>) -> ServerOptions {
         ServerOptions {
             listen,
+            also_listen: Vec::new(),
             data_dir: data_dir.into(),
             auto_create_topics: true,
             connections_max: CONNECTIONS_MAX,
@@ -97,9 +100,9 @@ struct Shared {
     options: ServerOptions,
     address: SocketAddr,
     doors: OnceLock<Arc<[Door]>>,
-    /// Tells the accepting thread where the shards are, once.
+    /// Tells each accepting thread where the shards are, once.
     start: Mutex<Option<flume::Sender<Arc<[Door]>>>>,
-    listener: Arc<TcpListener>,
+    listeners: Vec<Arc<TcpListener>>,
     is_ending: Arc<AtomicBool>,
     checkers: Helpers,
     cold: ColdReader,
@@ -112,32 +115,41 @@ impl Server {
     pub fn bind(options: ServerOptions) -> Result<Server, BindError> {
         let listen = options.listen;
         let failed = |source| BindError::Listen { listen, source };
-        let listener = Arc::new(listener(listen).map_err(failed)?);
-        let address = listener.local_addr().map_err(failed)?;
+        let first = Arc::new(listener(listen).map_err(failed)?);
+        let address = first.local_addr().map_err(failed)?;
+        let mut listeners = vec![first];
+        for ip in &options.also_listen {
+            let listen = SocketAddr::new(*ip, address.port());
+            match listener(listen) {
+                Ok(other) => listeners.push(Arc::new(other)),
+                Err(source) if is_not_there(&source) => {}
+                Err(source) => return Err(BindError::Listen { listen, source }),
+            }
+        }
         let checkers = Helpers::start("check", options.check_threads.max(1));
         let checkers = checkers.map_err(BindError::Thread)?;
         let cold = Helpers::start("cold", COLD_THREADS).map_err(BindError::Thread)?;
         let cold = ColdReader::new(options.data_dir.clone(), cold);
         let is_ending = Arc::new(AtomicBool::new(false));
-        let (start, started) = flume::bounded::<Arc<[Door]>>(1);
-        let accepting = {
+        let (start, started) = flume::bounded::<Arc<[Door]>>(listeners.len());
+        for listener in &listeners {
             let (listener, is_ending) = (listener.clone(), is_ending.clone());
-            let connections_max = options.connections_max;
-            move || {
+            let (started, connections_max) = (started.clone(), options.connections_max);
+            let accepting = move || {
                 // It fails when the server is dropped without ever serving.
                 if let Ok(doors) = started.recv() {
                     accept(&listener, &doors, connections_max, &is_ending);
                 }
-            }
-        };
-        let builder = thread::Builder::new().name("accept".to_owned());
-        builder.spawn(accepting).map_err(BindError::Thread)?;
+            };
+            let builder = thread::Builder::new().name("accept".to_owned());
+            builder.spawn(accepting).map_err(BindError::Thread)?;
+        }
         let shared = Shared {
             options,
             address,
             doors: OnceLock::new(),
             start: Mutex::new(Some(start)),
-            listener,
+            listeners,
             is_ending,
             checkers,
             cold,
@@ -168,6 +180,13 @@ impl Server {
     }
 }
 
+/// The host has no such address, or no addresses of that kind.
+fn is_not_there(error: &io::Error) -> bool {
+    let kinds = [io::ErrorKind::AddrNotAvailable, io::ErrorKind::Unsupported];
+    let no_family = rustix::io::Errno::AFNOSUPPORT.raw_os_error();
+    kinds.contains(&error.kind()) || error.raw_os_error() == Some(no_family)
+}
+
 fn listener(listen: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(
         Domain::for_address(listen),
@@ -192,8 +211,10 @@ impl Shared {
             .get_or_init(|| (0..shards).map(|_| Door::new()).collect());
         let mut start = self.start.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(start) = start.take() {
-            // It fails when the thread is gone, which a panic of it has reported.
-            let _ = start.send(doors.clone());
+            for _ in &self.listeners {
+                // It fails when the threads are gone, which a panic of them has reported.
+                let _ = start.send(doors.clone());
+            }
         }
         doors.clone()
     }
@@ -226,8 +247,10 @@ impl Shared {
     /// Ends the accepting.
     fn end(&self) {
         if !self.is_ending.swap(true, Ordering::Relaxed) {
-            // This ends an accept that waits. It fails when the listener is gone already.
-            let _ = rustix::net::shutdown(&*self.listener, rustix::net::Shutdown::Both);
+            for listener in &self.listeners {
+                // This ends an accept that waits. It fails when the listener is gone already.
+                let _ = rustix::net::shutdown(&**listener, rustix::net::Shutdown::Both);
+            }
         }
     }
 }

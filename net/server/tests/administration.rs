@@ -145,6 +145,32 @@ fn what_all_brokers_are_told_reaches_topics_at_once_and_survives_a_restart() {
 }
 
 #[test]
+fn a_smaller_segment_begins_with_the_next_batch() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = Node::start(folder.path());
+    let mut client = node.client();
+    client.create("furrow");
+    let large = batch(&["x".repeat(400_000).as_str()]);
+    let append = |client: &mut Client| {
+        assert_eq!(client.produce("furrow", &[(0, large.clone())])[0].0, 0);
+    };
+    append(&mut client);
+    append(&mut client);
+    let change = [("log.segment.bytes", SET, Some("1048576"))];
+    assert_eq!(alter(&mut client, BROKER, "1", &change), 0);
+    append(&mut client);
+    node.stop();
+    let entries = std::fs::read_dir(folder.path().join("furrow-0")).unwrap();
+    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut segments: Vec<String> = names.filter(|name| name.ends_with(".log")).collect();
+    segments.sort();
+    assert_eq!(
+        segments,
+        ["00000000000000000000.log", "00000000000000000002.log"]
+    );
+}
+
+#[test]
 fn a_change_that_cannot_be_is_refused_by_its_code() {
     let folder = tempfile::tempdir().unwrap();
     let node = Node::start(folder.path());

@@ -1,3 +1,4 @@
+use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::time::Instant;
@@ -234,8 +235,10 @@ impl ServeArgs {
 
     fn bind(&self, chosen: &Chosen) -> Result<Server, Failure> {
         let mut last = None;
-        for address in addresses(&chosen.listen)? {
-            let mut options = ServerOptions::new(address, &chosen.data_dir);
+        for addresses in addresses(&chosen.listen)? {
+            let (first, others) = addresses.split_first().expect("a name has an address");
+            let mut options = ServerOptions::new(*first, &chosen.data_dir);
+            options.also_listen = others.iter().map(SocketAddr::ip).collect();
             options.auto_create_topics = chosen.config.auto_create_topics();
             options.receive_bytes = self.memory / RECEIVE_SHARE;
             let sessions_max = "max.incremental.fetch.session.cache.slots";
@@ -354,16 +357,18 @@ struct Value {
     origin: String,
 }
 
-/// The addresses of a place to listen, the best one first: everywhere is both IPv6 and IPv4, where
-/// the host has both.
-fn addresses(listen: &Listen) -> Result<Vec<SocketAddr>, Failure> {
+/// What a place to listen may mean, the best first: some addresses at once. Everywhere is both IPv6
+/// and IPv4, where the host has both.
+fn addresses(listen: &Listen) -> Result<Vec<Vec<SocketAddr>>, Failure> {
     let Listen { host, port } = listen;
     if host.is_empty() {
         let everywhere = [
             IpAddr::from(std::net::Ipv6Addr::UNSPECIFIED),
             IpAddr::from(std::net::Ipv4Addr::UNSPECIFIED),
         ];
-        return Ok(everywhere.map(|ip| SocketAddr::new(ip, *port)).to_vec());
+        return Ok(everywhere
+            .map(|ip| vec![SocketAddr::new(ip, *port)])
+            .to_vec());
     }
     let found = (host.as_str(), *port).to_socket_addrs();
     let found = found.map_err(|source| Failure::Listen {
@@ -372,8 +377,16 @@ fn addresses(listen: &Listen) -> Result<Vec<SocketAddr>, Failure> {
         source,
     })?;
     let mut found: Vec<SocketAddr> = found.collect();
-    found.sort_by_key(SocketAddr::is_ipv6);
-    Ok(found)
+    found.sort_by_key(|address| (address.is_ipv6(), *address));
+    found.dedup();
+    if found.is_empty() {
+        return Err(Failure::Listen {
+            host: host.clone(),
+            port: *port,
+            source: io::Error::from(io::ErrorKind::AddrNotAvailable),
+        });
+    }
+    Ok(vec![found])
 }
 
 /// Host and port that clients are told.

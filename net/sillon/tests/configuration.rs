@@ -179,6 +179,18 @@ fn a_broker_that_listens_everywhere_tells_clients_its_name_and_says_so() {
 }
 
 #[test]
+fn a_broker_on_localhost_is_reached_by_every_address_that_this_name_has() {
+    let data = data_dir();
+    let broker = Broker::start(&data, &["--listen", "localhost:0"]);
+    let port: u16 = broker.address.rsplit(':').next().unwrap().parse().unwrap();
+    let addresses = std::net::ToSocketAddrs::to_socket_addrs(&("localhost", port)).unwrap();
+    for address in addresses {
+        std::net::TcpStream::connect(address).unwrap();
+    }
+    broker.stop();
+}
+
+#[test]
 fn configurations_are_described_and_altered() {
     let data = data_dir();
     let broker = Broker::start(&data, &["--override", "log.roll.ms=5000000"]);

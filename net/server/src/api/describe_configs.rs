@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use sillon_controller::{ConfigResource, ConfigSynonym, EffectiveConfig, Image, check_topic_name};
@@ -16,6 +17,9 @@ use crate::in_flight::Answer;
 use crate::limits::DESCRIBED_CONFIGS_MAX;
 use crate::route::Refused;
 
+/// Resources that are described before others get their turn: 10 us each.
+const TURN_RESOURCES: usize = 16;
+
 /// First version with types and documentation (KIP-569).
 const FIRST_VERSION_WITH_TYPE: i16 = 3;
 
@@ -31,31 +35,50 @@ pub(super) fn take_up(
         // The names are parts of the frame.
         let _permit = incoming.permit;
         let core = &context.core;
-        let broker = core.broker();
-        let response = core.with_image(|image| answer(image, broker, &request, asked.version));
-        respond(&asked, &response)
+        let mut answering = Answering::new(core.broker(), &request, asked.version);
+        for (number, resource) in request.resources.iter().enumerate() {
+            core.with_image(|image| answering.answer(image, resource));
+            if number % TURN_RESOURCES == TURN_RESOURCES - 1 {
+                core.reactor_turn().await;
+            }
+        }
+        respond(&asked, &answering.response)
     }))
 }
 
-fn answer(
-    image: &Image,
+/// An answer that is being put together.
+struct Answering<'a> {
     broker: BrokerId,
-    request: &DescribeConfigsRequest,
+    request: &'a DescribeConfigsRequest,
     version: i16,
-) -> DescribeConfigsResponse {
-    let mut response = DescribeConfigsResponse::default();
-    let mut left = DESCRIBED_CONFIGS_MAX;
-    for asked in &request.resources {
+    /// Values that it may still take.
+    left: usize,
+    response: DescribeConfigsResponse,
+}
+
+impl Answering<'_> {
+    fn new(broker: BrokerId, request: &DescribeConfigsRequest, version: i16) -> Answering<'_> {
+        Answering {
+            broker,
+            request,
+            version,
+            left: DESCRIBED_CONFIGS_MAX,
+            response: DescribeConfigsResponse::default(),
+        }
+    }
+
+    /// Adds what there is to say of a resource.
+    fn answer(&mut self, image: &Image, asked: &DescribeConfigsResource) {
         let mut result = DescribeConfigsResult::default();
         result.resource_type = asked.resource_type;
         result.resource_name = asked.resource_name.clone();
         // The generated default is an empty text, which clients show.
         result.error_message = None;
-        match configs(image, broker, asked, left) {
+        match configs(image, self.broker, asked, self.left) {
             Ok(configs) => {
-                left -= configs.len();
+                self.left -= configs.len();
                 let configs = configs.into_iter();
-                let configs = configs.map(|config| encode(config, request, version));
+                let configs = configs.map(|config| encode(config, self.request, self.version));
                 result.configs = configs.collect();
             }
             Err(refused) => {
@@ -63,9 +86,8 @@ fn answer(
                 result.error_message = refused.message.map(text);
             }
         }
-        response.results.push(result);
+        self.response.results.push(result);
     }
-    response
 }
 
 fn configs(
@@ -96,8 +118,10 @@ fn configs(
             });
         }
     };
-    let is_asked_for = |config: &EffectiveConfig| match &asked.configuration_keys {
-        Some(keys) => keys.iter().any(|key| **key == *config.name),
+    let keys = asked.configuration_keys.as_ref();
+    let keys: Option<BTreeSet<&str>> = keys.map(|keys| keys.iter().map(|key| &**key).collect());
+    let is_asked_for = |config: &EffectiveConfig| match &keys {
+        Some(keys) => keys.contains(config.name),
         None => true,
     };
     let configs: Vec<EffectiveConfig> = configs.into_iter().filter(is_asked_for).collect();
@@ -151,6 +175,14 @@ mod tests {
     use super::super::config_resource::{BROKER, BROKER_LOGGER, TOPIC};
     use super::*;
 
+    fn answer(request: &DescribeConfigsRequest, version: i16) -> DescribeConfigsResponse {
+        let mut answering = Answering::new(BrokerId(1), request, version);
+        for resource in &request.resources {
+            answering.answer(&Image::default(), resource);
+        }
+        answering.response
+    }
+
     fn asked(kind: i8, name: &str) -> DescribeConfigsResource {
         let mut asked = DescribeConfigsResource::default();
         asked.resource_type = kind;
@@ -176,7 +208,7 @@ mod tests {
         ];
         let spec = Api::DescribeConfigs.spec();
         for version in spec.min..=spec.max {
-            let response = answer(&Image::default(), BrokerId(1), &request, version);
+            let response = answer(&request, version);
             let codes: Vec<i16> = response.results.iter().map(|r| r.error_code).collect();
             assert_eq!(codes, [3, 17, 0, 0, 42, 42, 42, 42]);
             assert!(!response.results[2].configs.is_empty());
@@ -191,7 +223,7 @@ mod tests {
         asked.configuration_keys = Some(vec![StrBytes::from("num.partitions")]);
         let mut request = DescribeConfigsRequest::default();
         request.resources = vec![asked];
-        let response = answer(&Image::default(), BrokerId(1), &request, 4);
+        let response = answer(&request, 4);
         let configs = &response.results[0].configs;
         assert_eq!(configs.len(), 1);
         assert_eq!(configs[0].value.as_deref(), Some("1"));
@@ -202,7 +234,7 @@ mod tests {
     fn an_answer_has_an_end() {
         let mut request = DescribeConfigsRequest::default();
         request.resources = vec![asked(BROKER, "1"); DESCRIBED_CONFIGS_MAX / 50];
-        let response = answer(&Image::default(), BrokerId(1), &request, 4);
+        let response = answer(&request, 4);
         let values: usize = response.results.iter().map(|r| r.configs.len()).sum();
         assert!(values <= DESCRIBED_CONFIGS_MAX);
         assert_eq!(response.results.last().unwrap().error_code, 42);

@@ -52,13 +52,17 @@ impl InSession {
             _ => {
                 let by_id = version >= FIRST_VERSION_BY_ID;
                 let session = sessions.resume(id, epoch, by_id, now_ms(context))?;
+                let before = session.borrow().len();
                 forget(context, request, &mut session.borrow_mut());
                 ask(context, request, &mut session.borrow_mut());
-                if session.borrow().len() == 0 {
+                let after = session.borrow().len();
+                if after == 0 {
                     sessions.remove(id);
                     return Ok(InSession::None);
                 }
-                sessions.has_grown(id)?;
+                if after > before {
+                    sessions.has_grown(id)?;
+                }
                 Ok(InSession::Known { id, session })
             }
         }
