@@ -62,9 +62,23 @@ pub enum MetadataRecord {
     },
 }
 
+/// What an operator shortens on a full disk.
+const RETENTION: &[&str] = &[
+    "log.retention.bytes",
+    "log.retention.ms",
+    "retention.bytes",
+    "retention.ms",
+];
+
 impl MetadataRecord {
     /// Whether this frees space: recorded even when the disk is full.
     pub fn gives_back_space(&self) -> bool {
-        matches!(self, MetadataRecord::TopicRemoved { .. })
+        match self {
+            MetadataRecord::TopicRemoved { .. } => true,
+            MetadataRecord::TopicConfig { key, .. } | MetadataRecord::BrokerConfig { key, .. } => {
+                RETENTION.contains(&key.as_str())
+            }
+            _ => false,
+        }
     }
 }

@@ -344,3 +344,23 @@ fn partitions_only_grow_and_by_what_is_assigned() {
         4
     );
 }
+
+#[test]
+fn retention_can_be_shortened_on_a_full_disk() {
+    let mut house = with_topic();
+    for (resource, key, gives_back) in [
+        (topic(), "retention.ms", true),
+        (topic(), "retention.bytes", true),
+        (topic(), "segment.ms", false),
+        (ALL, "log.retention.ms", true),
+    ] {
+        let written = house.log.len();
+        alter(&mut house, resource, &[set(key, "1")]).unwrap();
+        let records = &house.log[written..];
+        assert_eq!(
+            records.iter().all(MetadataRecord::gives_back_space),
+            gives_back,
+            "{key}"
+        );
+    }
+}

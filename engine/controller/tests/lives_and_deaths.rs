@@ -150,6 +150,9 @@ fn without_space_an_append_is_refused_whole_and_the_next_begins_where_it_began()
 #[derive(Clone, Debug)]
 enum Step {
     Create(u8),
+    /// One partition more.
+    Grow(u8),
+    Configure(u8, i64),
     Delete(u8),
     ProducerId,
     Durable,
@@ -162,6 +165,8 @@ enum Step {
 fn any_step() -> impl Strategy<Value = Step> {
     prop_oneof![
         (0..4u8).prop_map(Step::Create),
+        (0..4u8).prop_map(Step::Grow),
+        (0..4u8, 1..3i64).prop_map(|(name, value)| Step::Configure(name, value)),
         (0..4u8).prop_map(Step::Delete),
         Just(Step::ProducerId),
         Just(Step::Durable),
@@ -207,6 +212,33 @@ proptest! {
                 Step::Create(name) => {
                     seen.topics_created += 1;
                     house.create(topic(seen.topics_created, &name.to_string()));
+                }
+                Step::Grow(name) => {
+                    let name = name.to_string();
+                    let topic = house.controller.image().topic_named(&name);
+                    let count = topic.map_or(1, |topic| topic.partitions().len() as i32 + 1);
+                    house.request(ControlRequest::CreatePartitions {
+                        topics: vec![MorePartitions { name, count, assignments: None }],
+                        validate_only: false,
+                    });
+                }
+                Step::Configure(name, value) => {
+                    // The last one is all brokers.
+                    let (resource, key) = match name {
+                        3 => (ConfigResource::Broker(None), "log.roll.ms"),
+                        name => (ConfigResource::Topic(name.to_string()), "segment.ms"),
+                    };
+                    let change = ConfigChange {
+                        key: key.to_owned(),
+                        operation: ConfigOperation::Set,
+                        value: Some(value.to_string()),
+                    };
+                    let replaces_all = false;
+                    let changes = vec![change];
+                    house.request(ControlRequest::AlterConfigs {
+                        resources: vec![AlteredResource { resource, replaces_all, changes }],
+                        validate_only: false,
+                    });
                 }
                 Step::Delete(name) => {
                     house.delete(&name.to_string());
