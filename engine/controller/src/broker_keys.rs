@@ -276,6 +276,13 @@ const OWN_KEYS: &[Row] = &[
         "Whether topics can be deleted.",
     ),
     (
+        "fetch.max.bytes",
+        int(1024, INT_MAX),
+        Some("57671680"),
+        HONOURED,
+        "Most records of one Fetch answer, whatever its client asks for.",
+    ),
+    (
         "group.consumer.heartbeat.interval.ms",
         int(1, INT_MAX),
         Some("5000"),
@@ -575,6 +582,13 @@ const OWN_KEYS: &[Row] = &[
         Some("30000"),
         ONE_NODE,
         "How long a broker waits for another one's answer.",
+    ),
+    (
+        "security.inter.broker.protocol",
+        ConfigKind::OneOf(&["PLAINTEXT"]),
+        Some("PLAINTEXT"),
+        NO_TLS,
+        "Security protocol that brokers use among each other.",
     ),
     (
         "share.coordinator.state.topic.min.isr",

@@ -36,6 +36,7 @@ pub(crate) struct Context {
     pub held_bytes: Rc<Cell<u64>>,
     pub held_bytes_max: u64,
     pub stages: RefCell<Stages>,
+    pub fetch_bytes_max: u64,
     pub auto_create_topics: bool,
     pub sessions: RefCell<FetchSessions>,
     pub connections: RefCell<Slab<Rc<Liveness>>>,

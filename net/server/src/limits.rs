@@ -44,8 +44,8 @@ pub const TURN_BYTES: usize = 1 << 20;
 /// Requests that a connection takes up before others get their turn.
 pub const TURN_REQUESTS: u32 = 32;
 
-/// Records of one Fetch response, in bytes, whatever the client asks for: Kafka's
-/// `fetch.max.bytes`.
+/// Records of one Fetch response, in bytes, whatever the client asks for, unless the server's
+/// options say otherwise: Kafka's `fetch.max.bytes`.
 pub const FETCH_BYTES_MAX: u64 = 55 << 20;
 
 /// Records in memory that responses on their way out may hold, of all connections of a node, unless

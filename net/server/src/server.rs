@@ -22,7 +22,8 @@ use crate::context::Context;
 use crate::fetch_sessions::FetchSessions;
 use crate::helper::Helpers;
 use crate::limits::{
-    BACKLOG, CONNECTIONS_MAX, DRAIN_MS, FETCH_SESSIONS_MAX, RECEIVE_BYTES, SEND_BYTES, SWEEP_MS,
+    BACKLOG, CONNECTIONS_MAX, DRAIN_MS, FETCH_BYTES_MAX, FETCH_SESSIONS_MAX, RECEIVE_BYTES,
+    SEND_BYTES, SWEEP_MS,
 };
 use crate::receive::ReceiveBudget;
 use crate::send::ColdReader;
@@ -48,6 +49,8 @@ pub struct ServerOptions {
     /// `max.incremental.fetch.session.cache.slots`: fetch sessions (KIP-227) of all shards
     /// together.
     pub fetch_sessions_max: usize,
+    /// `fetch.max.bytes`: records of one Fetch response, in bytes, whatever the client asks for.
+    pub fetch_bytes_max: u64,
     /// Memory for requests in flight, of all shards together, in bytes.
     pub receive_bytes: u64,
     /// Records in memory that responses on their way out may hold, of all shards together, in
@@ -67,6 +70,7 @@ impl ServerOptions {
             auto_create_topics: true,
             connections_max: CONNECTIONS_MAX,
             fetch_sessions_max: FETCH_SESSIONS_MAX,
+            fetch_bytes_max: FETCH_BYTES_MAX,
             receive_bytes: RECEIVE_BYTES,
             send_bytes: SEND_BYTES,
             check_threads: 1,
@@ -235,6 +239,7 @@ impl Shared {
             held_bytes: Rc::default(),
             held_bytes_max: self.options.send_bytes / shards,
             stages: RefCell::new(Stages::default()),
+            fetch_bytes_max: self.options.fetch_bytes_max,
             auto_create_topics: self.options.auto_create_topics,
             sessions: RefCell::new(FetchSessions::new(
                 self.options.fetch_sessions_max,

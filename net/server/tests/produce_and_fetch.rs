@@ -85,6 +85,23 @@ fn large_answers_arrive_whole_from_memory_and_from_files() {
 }
 
 #[test]
+fn an_answer_has_no_more_bytes_than_the_broker_allows() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = Node::start_with(folder.path(), |options| options.fetch_bytes_max = 1000);
+    let mut client = node.client();
+    client.create("furrow");
+    let value = "x".repeat(400);
+    for offset in 0..4 {
+        let sent = client.produce("furrow", &[(0, batch(&[value.as_str()]))]);
+        assert_eq!(sent, [(0, offset)]);
+    }
+    let key = TopicKey::Name("furrow");
+    let sent = client.send_fetch(12, FetchHead::default(), key, &[partition(0, 0)]);
+    let response = client.receive_fetch(sent);
+    assert_eq!(values(&response.partitions[0].records).len(), 2);
+}
+
+#[test]
 fn a_client_that_reads_late_gets_everything() {
     let folder = tempfile::tempdir().unwrap();
     let node = Node::start(folder.path());

@@ -240,6 +240,7 @@ impl ServeArgs {
             let mut options = ServerOptions::new(*first, &chosen.data_dir);
             options.also_listen = others.iter().map(SocketAddr::ip).collect();
             options.auto_create_topics = chosen.config.auto_create_topics();
+            options.fetch_bytes_max = chosen.config.number("fetch.max.bytes") as u64;
             options.receive_bytes = self.memory / RECEIVE_SHARE;
             let sessions_max = "max.incremental.fetch.session.cache.slots";
             options.fetch_sessions_max = chosen.config.number(sessions_max) as usize;

@@ -20,7 +20,7 @@ use super::RequestError;
 use crate::context::{Asked, Context, Incoming};
 use crate::fetch_sessions::Session;
 use crate::in_flight::{Answer, Ended, answered};
-use crate::limits::{FETCH_BYTES_MAX, FETCH_BYTES_MIN};
+use crate::limits::FETCH_BYTES_MIN;
 use crate::reply::{Held, Reply};
 use crate::route::{ByOwner, Leaders, Place, Refused, find_led, find_topic, own_key};
 
@@ -73,7 +73,7 @@ pub(super) fn take_up(
         .iter()
         .flat_map(|t| &t.partitions)
         .any(|p| p.fate.is_err());
-    let bounds = bounds(&request.head, &asked, are_refused);
+    let bounds = bounds(&request.head, &asked, are_refused, context.fetch_bytes_max);
     // A waiting fetch holds neither its frame nor memory of the budget.
     drop((request, incoming));
     let context = context.clone();
@@ -115,15 +115,15 @@ pub(super) fn take_up(
 }
 
 /// An error is answered at once, and so is who asks for no bytes.
-fn bounds(head: &FetchHead, asked: &Asked, are_refused: bool) -> Bounds {
+fn bounds(head: &FetchHead, asked: &Asked, are_refused: bool, bytes_max: u64) -> Bounds {
     let unsigned = |number: i32| number.max(0) as u64;
     let received_ns = asked.stamps.at_ns[0];
     Bounds {
         min_bytes: match are_refused {
             true => 0,
-            false => unsigned(head.min_bytes).min(FETCH_BYTES_MAX),
+            false => unsigned(head.min_bytes).min(bytes_max),
         },
-        max_bytes: unsigned(head.max_bytes).min(FETCH_BYTES_MAX),
+        max_bytes: unsigned(head.max_bytes).min(bytes_max),
         deadline_ns: received_ns + unsigned(head.max_wait_ms) * 1_000_000,
     }
 }
