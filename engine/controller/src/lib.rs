@@ -7,6 +7,7 @@
 mod alter_configs;
 mod append;
 mod broker_keys;
+mod broker_table;
 mod config;
 mod config_keys;
 mod config_kind;
@@ -20,6 +21,7 @@ mod image;
 mod name;
 mod record;
 mod request;
+mod topic_table;
 
 pub use append::{APPEND_BYTES_MAX, Append, AppendError, decode_append, encode_append};
 pub use broker_keys::{BrokerKey, Family, Update};
