@@ -292,7 +292,8 @@ impl Run<'_> {
             if at_ns >= timeline.measure_ns {
                 sampled.broker.push(self.target.pid.and_then(Usage::of));
                 sampled.generator.push(Usage::own());
-                sampled.measured_ns = now_ns.min(timeline.end_ns) - timeline.measure_ns;
+                let until_ns = now_ns.min(timeline.end_ns);
+                sampled.measured_ns = until_ns.saturating_sub(timeline.measure_ns);
             }
             if at_ns >= timeline.end_ns || is_interrupted {
                 return Ok(());

@@ -370,3 +370,85 @@ impl Content {
         value
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::BytesMut;
+    use sillon_record::{Records, Scratch};
+
+    use super::*;
+    use crate::scenario::Keys;
+
+    const IDENTITY: Identity = Identity {
+        connection: 3,
+        template: 1,
+        number: 77,
+        due_unix_ns: 1_700_000_000_123_456_789,
+    };
+
+    fn scenario(keys: Keys) -> Scenario {
+        let mut scenario = Scenario::default();
+        scenario.records.value_bytes = 40;
+        scenario.records.per_batch = 5;
+        scenario.records.keys = keys;
+        scenario
+    }
+
+    fn sent(template: &Template) -> Vec<u8> {
+        let mut out = BytesMut::new();
+        let producer = Producer { id: 9, epoch: 2 };
+        template.put_prefix(&mut out, &IDENTITY, Some((producer, 15)));
+        out.extend_from_slice(template.tail());
+        out.to_vec()
+    }
+
+    #[test]
+    fn a_batch_that_is_sent_has_the_checksum_of_all_its_bytes() {
+        let templates = Templates::of(&scenario(Keys::None));
+        let batch = sent(templates.get(1));
+        let stored = u32::from_be_bytes(batch[CRC_AT..CRC_AT + 4].try_into().unwrap());
+        assert_eq!(stored, crc32c::crc32c(&batch[CHECKSUMMED_FROM..]));
+        assert_eq!(templates.recognise(&batch), Recognised::Batch(IDENTITY));
+        let header = sillon_record::BatchHeader::peek(&batch).unwrap();
+        assert_eq!(header.base_timestamp_ms(), 1_700_000_000_123);
+        assert_eq!((header.producer_id(), header.base_sequence()), (9, 15));
+    }
+
+    #[test]
+    fn any_other_byte_in_the_records_is_noticed() {
+        let templates = Templates::of(&scenario(Keys::None));
+        let batch = sent(templates.get(1));
+        for at in BATCH_HEADER_BYTES..batch.len() {
+            let mut changed = batch.clone();
+            changed[at] ^= 1;
+            assert_ne!(
+                templates.recognise(&changed),
+                Recognised::Batch(IDENTITY),
+                "byte {at}"
+            );
+        }
+    }
+
+    #[test]
+    fn records_go_to_the_partitions_of_their_keys() {
+        let scenario = scenario(Keys::Uniform { count: 1000 });
+        let templates = Templates::of(&scenario);
+        for template in &templates.all[..200] {
+            let batch = sent(template);
+            let (mut buffer, mut scratch) = (Vec::new(), Scratch::default());
+            let records = Records::of(&batch, &mut buffer, 0, &mut scratch).unwrap();
+            let (_, partition) = template.place.unwrap();
+            let mut payload_bytes = 0;
+            for record in records {
+                let record = record.unwrap();
+                let (key, value) = (record.key.unwrap(), record.value.unwrap());
+                assert_eq!(
+                    partition_of_key(key, scenario.partitions as usize),
+                    partition
+                );
+                payload_bytes += (key.len() + value.len()) as u64;
+            }
+            assert_eq!(payload_bytes, template.payload_bytes);
+        }
+    }
+}

@@ -243,11 +243,13 @@ impl Link {
         }
     }
 
-    /// Reads what has come and gives every request that is answered to `done`.
+    /// Reads what has come and gives every request that is answered to `done`, with the time at
+    /// which its answer was read, in ns of the run's clock.
     pub fn receive(
         &mut self,
+        clock: &Clock,
         partitions: &mut [PartitionLedger],
-        mut done: impl FnMut(Answered<'_>),
+        mut done: impl FnMut(u64, Answered<'_>),
     ) {
         match self.inbox.read_from(&self.stream) {
             Ok(0) => return self.give_up(closed()),
@@ -256,6 +258,8 @@ impl Link {
             Err(error) if error.kind() == ErrorKind::Interrupted => return,
             Err(error) => return self.give_up(Fault::Other(error.kind().to_string())),
         }
+        let now_ns = clock.now_ns();
+        let mut done = |answered: Answered<'_>| done(now_ns, answered);
         loop {
             let answered = match self.inbox.next_frame() {
                 // Small, and cheaper to copy than to share.

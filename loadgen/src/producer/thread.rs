@@ -289,9 +289,8 @@ impl Running {
 
     fn receive(&mut self, index: usize) {
         let link = &mut self.links[index];
-        let (recorder, clock, limit) = (&mut self.recorder, &self.clock, &self.limit);
-        let now_ns = clock.now_ns();
-        link.receive(&mut self.partitions, |answered| {
+        let (recorder, limit) = (&mut self.recorder, &self.limit);
+        link.receive(&self.clock, &mut self.partitions, |now_ns, answered| {
             record(recorder, limit, now_ns, &answered, true);
         });
     }
