@@ -20,9 +20,9 @@ use crate::ledger::Ledger;
 use crate::measure::{Counted, Kind};
 use crate::places::Places;
 use crate::process::{self, Usage};
-use crate::producer::Produced;
+use crate::producer::{Limit, Produced};
 use crate::run_report::{RunReport, Window};
-use crate::scenario::{Scenario, ScenarioError};
+use crate::scenario::{Produce, Scenario, ScenarioError};
 use crate::schedule::SECOND_NS;
 use crate::target::TargetOptions;
 use crate::template::Templates;
@@ -36,6 +36,15 @@ const LAG_NS: u64 = SECOND_NS / 10;
 
 /// How often it is looked whether the run is to be interrupted.
 const LOOK_AROUND: Duration = Duration::from_millis(50);
+
+/// Connections that write what is to be there before the measurement, and requests that each keeps
+/// under way: enough to be fast, and not the scenario's, which may be slow on purpose.
+const PRELOAD_CONNECTIONS: u32 = 4;
+const PRELOAD_IN_FLIGHT: u32 = 8;
+
+/// Requests under way while every partition gets its first batch: most of their time may be a
+/// file's creation.
+const PRIME_IN_FLIGHT: u32 = 32;
 
 /// How a run is done.
 #[derive(Debug, Default)]
@@ -190,7 +199,21 @@ impl Run<'_> {
     ) -> Result<RunReport, RunError> {
         if self.scenario.preload_mib > 0 {
             progress(&tell(Stage::Preloading));
-            self.preload()?;
+            let produce = Produce {
+                connections: PRELOAD_CONNECTIONS,
+                in_flight: PRELOAD_IN_FLIGHT,
+                ..Produce::default()
+            };
+            self.write_before(&produce, self.scenario.preload_mib << 20)?;
+        } else if self.scenario.primes {
+            // One connection per leader takes its partitions in turn.
+            let produce = Produce {
+                connections: self.places.leaders.len() as u32,
+                in_flight: PRIME_IN_FLIGHT,
+                ..Produce::default()
+            };
+            let batches = self.places.partitions.len() as u64;
+            self.write_before(&produce, batches * self.scenario.batch_value_bytes())?;
         }
         let begins_at = offsets(&mut self.client, &self.places, OffsetSpec::Latest)?;
         let load_ns = self.clock.now_ns() + START_NS;
@@ -246,19 +269,20 @@ impl Run<'_> {
         self.report(machine, timeline, &collected, &sampled, verification)
     }
 
-    /// Writes `preload_mib` with all the load that the broker takes.
-    fn preload(&mut self) -> Result<(), RunError> {
+    /// Writes so many bytes of payload with all the load that the broker takes.
+    fn write_before(&mut self, produce: &Produce, payload_bytes: u64) -> Result<(), RunError> {
         let now_ns = self.clock.now_ns();
         let timeline = Timeline {
             load_ns: now_ns,
             measure_ns: now_ns,
             end_ns: u64::MAX / 2,
         };
-        let left = Arc::new(AtomicU64::new(self.scenario.preload_mib << 20));
+        let left = Arc::new(AtomicU64::new(payload_bytes));
         // Nobody wants to know how fast it was.
         let (sink, _) = mpsc::channel();
         let stop = self.options.interrupted.clone();
-        let threads = self.start_preload(timeline, left, &sink, &stop)?;
+        let limit = Limit::Payload(left);
+        let threads = self.start_sending(produce, None, timeline, limit, &sink, &stop)?;
         self.join_producers(threads)
     }
 

@@ -31,9 +31,9 @@ const PARTITIONS_MAX: u32 = 100_000;
 /// a topic that takes more is asked for under `topic_configs`.
 const BATCH_BYTES_MAX: u64 = 64 << 20;
 
-/// What a run does. The order of a run: topics are created, `preload_mib` is written, consumers
-/// start, producers warm up for `warm_up_s` and are measured for `duration_s`, everything that was
-/// acknowledged is verified, topics are deleted.
+/// What a run does. The order of a run: topics are created, every partition gets a batch or
+/// `preload_mib` is written, consumers start, producers warm up for `warm_up_s` and are measured
+/// for `duration_s`, everything that was acknowledged is verified, topics are deleted.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Scenario {
@@ -55,6 +55,9 @@ pub struct Scenario {
     pub topic_configs: BTreeMap<String, String>,
     /// What is written before anything is measured, in MiB of values.
     pub preload_mib: u64,
+    /// Whether every partition gets a batch before the warm-up. What a broker does at the first
+    /// append to a partition (Kafka creates and flushes a file) is not what is measured.
+    pub primes: bool,
     /// What records and batches look like.
     pub records: Records,
     /// The producers; absent: none.
@@ -81,6 +84,7 @@ impl Default for Scenario {
             replication_factor: None,
             topic_configs: BTreeMap::new(),
             preload_mib: 0,
+            primes: true,
             records: Records::default(),
             produce: None,
             consume: Consume::default(),

@@ -17,6 +17,7 @@ fn scenario() -> Scenario {
         warm_up_s: 0.1,
         duration_s: 0.3,
         partitions: 3,
+        primes: false,
         produce: Some(Produce {
             connections: 2,
             rate: Some(500.0),
@@ -110,6 +111,17 @@ fn a_schedule_is_kept_counted_and_verified() {
     assert_eq!(seconds.len(), 1);
     assert_eq!(seconds[0].offered_requests_per_s, Some(500.0));
     assert_eq!(seconds[0].produce.unwrap().requests, produced.requests);
+}
+
+#[test]
+fn every_partition_has_a_batch_before_the_load() {
+    let mut scenario = scenario();
+    scenario.partitions = 500;
+    scenario.primes = true;
+    produce(&mut scenario).rate = Some(10.0);
+    let report = run_storing(&scenario);
+    assert_whole(&report);
+    assert!(report.verification.read_back_batches >= 500 + report.produce.unwrap().requests);
 }
 
 #[test]

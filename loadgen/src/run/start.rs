@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::Sender;
 use std::thread;
 
@@ -16,11 +16,6 @@ use crate::producer::{Limit, Link, Load, Produced, ProducerThread, Requests};
 use crate::scenario::{Acks, Produce};
 use crate::schedule::Schedule;
 use crate::socket;
-
-/// Connections that write what is to be there before the measurement, and requests that each keeps
-/// under way: enough to be fast, and not the scenario's, which may be slow on purpose.
-const PRELOAD_CONNECTIONS: u32 = 4;
-const PRELOAD_IN_FLIGHT: u32 = 8;
 
 impl Run<'_> {
     pub(super) fn start_producers(
@@ -40,22 +35,7 @@ impl Run<'_> {
         self.start_sending(&produce.clone(), schedule, timeline, limit, sink, stop)
     }
 
-    pub(super) fn start_preload(
-        &mut self,
-        timeline: Timeline,
-        left: Arc<AtomicU64>,
-        sink: &Sender<Counted>,
-        stop: &Arc<AtomicBool>,
-    ) -> Result<Threads<io::Result<Produced>>, RunError> {
-        let produce = Produce {
-            connections: PRELOAD_CONNECTIONS,
-            in_flight: PRELOAD_IN_FLIGHT,
-            ..Produce::default()
-        };
-        self.start_sending(&produce, None, timeline, Limit::Payload(left), sink, stop)
-    }
-
-    fn start_sending(
+    pub(super) fn start_sending(
         &mut self,
         produce: &Produce,
         schedule: Option<Schedule>,
