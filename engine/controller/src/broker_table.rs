@@ -50,7 +50,7 @@ pub(crate) const OWN_KEYS: &[Row] = &[
         ConfigKind::List,
         None,
         HONOURED,
-        "Where clients are told to connect: the PLAINTEXT one. `--advertise` is the same.",
+        "Where clients are told to connect, by listener. `--advertise` is that of the first.",
     ),
     (
         "authorizer.class.name",
@@ -245,8 +245,8 @@ pub(crate) const OWN_KEYS: &[Row] = &[
         "listeners",
         ConfigKind::List,
         Some("PLAINTEXT://:9092"),
-        Treatment::Partly("one PLAINTEXT listener; the controller's are left out"),
-        "Where the broker listens. `--listen` is the same.",
+        Treatment::Partly("PLAINTEXT ones; the controller's are left out"),
+        "Where the broker listens. `--listen` goes before all of them.",
     ),
     (
         "log.dir",

@@ -23,6 +23,8 @@ pub(crate) struct Door {
 pub(crate) struct Accepted {
     pub stream: TcpStream,
     pub seat: Seat,
+    /// By which listener it came.
+    pub listener: usize,
 }
 
 /// Counts a connection as long as it lives.
@@ -49,10 +51,11 @@ impl Door {
     }
 }
 
-/// Accepts until it is told to end. Every connection goes to the shard that has the fewest, so
+/// Accepts until it is told to end; `number`: which listener this is. Every connection goes to the shard that has the fewest, so
 /// that they stay even when connections end unevenly.
 pub(crate) fn accept(
     listener: &TcpListener,
+    number: usize,
     doors: &[Door],
     connections_max: usize,
     is_ending: &AtomicBool,
@@ -62,7 +65,7 @@ pub(crate) fn accept(
         match listener.accept() {
             Ok((stream, _)) => {
                 turn += 1;
-                hand_over(stream, doors, turn, connections_max);
+                hand_over(stream, number, doors, turn, connections_max);
             }
             Err(_) if is_ending.load(Ordering::Relaxed) => {}
             Err(error) if is_of_one_connection(&error) => {}
@@ -84,7 +87,13 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 }
 
 /// `turn` counts connections: among equals each shard has its turn.
-fn hand_over(stream: TcpStream, doors: &[Door], turn: usize, connections_max: usize) {
+fn hand_over(
+    stream: TcpStream,
+    listener: usize,
+    doors: &[Door],
+    turn: usize,
+    connections_max: usize,
+) {
     let open: usize = doors.iter().map(Door::open).sum();
     if open >= connections_max {
         tracing::warn!(
@@ -107,7 +116,11 @@ fn hand_over(stream: TcpStream, doors: &[Door], turn: usize, connections_max: us
     door.open.fetch_add(1, Ordering::Relaxed);
     let seat = Seat(door.open.clone());
     // It fails when the shard has stopped.
-    let _ = door.entrance.send(Accepted { stream, seat });
+    let _ = door.entrance.send(Accepted {
+        stream,
+        seat,
+        listener,
+    });
 }
 
 #[cfg(test)]
@@ -125,7 +138,7 @@ mod tests {
         let mut connect = || {
             let client = TcpStream::connect(address).unwrap();
             turn += 1;
-            hand_over(listener.accept().unwrap().0, &doors, turn, 6);
+            hand_over(listener.accept().unwrap().0, 0, &doors, turn, 6);
             client
         };
         let open = || doors.each_ref().map(Door::open);
@@ -148,7 +161,7 @@ mod tests {
         let doors = [Door::new(), Door::new()];
         for turn in 0..4 {
             let _client = TcpStream::connect(address).unwrap();
-            hand_over(listener.accept().unwrap().0, &doors, turn, 6);
+            hand_over(listener.accept().unwrap().0, 0, &doors, turn, 6);
             drop(doors[turn % 2].exit.try_recv().unwrap());
         }
     }

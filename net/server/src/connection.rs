@@ -25,6 +25,8 @@ pub(crate) struct Connection {
     liveness: Rc<Liveness>,
     /// Its place among the executor's connections.
     place: usize,
+    /// By which listener it came.
+    listener: usize,
     in_flight: InFlight,
 }
 
@@ -48,7 +50,11 @@ enum EndedBy {
 }
 
 impl Connection {
-    pub(crate) fn open(context: Rc<Context>, stream: TcpStream) -> io::Result<Connection> {
+    pub(crate) fn open(
+        context: Rc<Context>,
+        stream: TcpStream,
+        listener: usize,
+    ) -> io::Result<Connection> {
         let liveness = Rc::new(Liveness {
             socket: crate::sys::Socket::new(stream)?,
             read_deadline_ns: u64::MAX.into(),
@@ -59,6 +65,7 @@ impl Connection {
             context,
             liveness,
             place,
+            listener,
             in_flight: InFlight::default(),
         })
     }
@@ -135,7 +142,14 @@ impl Connection {
             Err(error) => return Err(error.into()),
         };
         let (api, version) = (header.api, header.version);
-        let incoming = Incoming::new(frame.clone(), &header, is_first, received_ns, permit);
+        let incoming = Incoming::new(
+            frame.clone(),
+            &header,
+            is_first,
+            self.listener,
+            received_ns,
+            permit,
+        );
         let taken_up = api::take_up(&self.context, incoming).await;
         taken_up.map_err(|source| EndedBy::Request {
             api,

@@ -24,6 +24,8 @@ pub(crate) struct Context {
     pub core: Core,
     /// Where the node's data lies, from the root.
     pub data_dir: Arc<Path>,
+    /// By listener: what its clients are told, when that is not where the node is registered.
+    pub told: Arc<[Option<Told>]>,
     /// Memory for frames.
     pub pool: Pool,
     pub budget: ReceiveBudget,
@@ -40,6 +42,12 @@ pub(crate) struct Context {
     pub auto_create_topics: bool,
     pub sessions: RefCell<FetchSessions>,
     pub connections: RefCell<Slab<Rc<Liveness>>>,
+}
+
+/// Where clients of a listener are told that this broker is.
+pub(crate) struct Told {
+    pub host: Arc<str>,
+    pub port: u16,
 }
 
 /// What is known of a connection from outside of it.
@@ -61,6 +69,8 @@ pub(crate) struct Incoming {
     pub body: usize,
     /// It is the first of its connection.
     pub is_first: bool,
+    /// By which listener that connection came.
+    pub listener: usize,
     pub stamps: Stamps,
     /// Kept as long as the frame is.
     pub permit: StaticPermit,
@@ -79,6 +89,12 @@ impl Context {
     pub(crate) fn now_ns(&self) -> u64 {
         self.core.now().mono_ns
     }
+
+    /// What who came by a listener is told instead of where this broker is registered.
+    pub(crate) fn told(&self, broker: i32, listener: usize) -> Option<&Told> {
+        let told = self.told.get(listener)?.as_ref();
+        told.filter(|_| broker == self.core.broker().0)
+    }
 }
 
 impl Incoming {
@@ -86,6 +102,7 @@ impl Incoming {
         frame: Slice,
         header: &RequestHeader<'_>,
         is_first: bool,
+        listener: usize,
         received_ns: u64,
         permit: StaticPermit,
     ) -> Incoming {
@@ -98,6 +115,7 @@ impl Incoming {
             body: header.body,
             frame,
             is_first,
+            listener,
             stamps,
             permit,
         }

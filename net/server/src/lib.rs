@@ -24,4 +24,4 @@ mod server;
 mod stages;
 mod sys;
 
-pub use server::{BindError, Server, ServerOptions};
+pub use server::{BindError, ListenerOptions, Server, ServerOptions};

@@ -18,7 +18,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::accept::{Accepted, Door, accept};
 use crate::connection::Connection;
-use crate::context::Context;
+use crate::context::{Context, Told};
 use crate::fetch_sessions::FetchSessions;
 use crate::helper::Helpers;
 use crate::limits::{
@@ -33,6 +33,19 @@ use crate::stages::Stages;
 /// making the journal wait (2), and one that opens files.
 const COLD_THREADS: usize = 3;
 
+/// Another place to listen, for clients that reach the broker by another address.
+#[derive(Clone, Debug)]
+pub struct ListenerOptions {
+    /// Where it listens; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Where else, on the same port. Addresses that the host does not have are left out.
+    pub also_listen: Vec<IpAddr>,
+    /// The host that clients which came here are told.
+    pub host: String,
+    /// The port that they are told; `None`: the one it listens on.
+    pub port: Option<u16>,
+}
+
 /// What a server is to be.
 #[derive(Clone, Debug)]
 pub struct ServerOptions {
@@ -40,6 +53,8 @@ pub struct ServerOptions {
     pub listen: SocketAddr,
     /// Where else, on the same port. Addresses that the host does not have are left out.
     pub also_listen: Vec<IpAddr>,
+    /// Other places to listen. Who came by the first one is told where the node is registered.
+    pub more: Vec<ListenerOptions>,
     /// The node's data folder, whose segments are sent.
     pub data_dir: PathBuf,
     /// `auto.create.topics.enable`: Metadata makes topics that clients ask for.
@@ -66,6 +81,7 @@ impl ServerOptions {
         ServerOptions {
             listen,
             also_listen: Vec::new(),
+            more: Vec::new(),
             data_dir: data_dir.into(),
             auto_create_topics: true,
             connections_max: CONNECTIONS_MAX,
@@ -107,6 +123,8 @@ struct Shared {
     /// Tells each accepting thread where the shards are, once.
     start: Mutex<Option<flume::Sender<Arc<[Door]>>>>,
     listeners: Vec<Arc<TcpListener>>,
+    /// By listener of the options; what is told to who came by it.
+    told: Arc<[Option<Told>]>,
     is_ending: Arc<AtomicBool>,
     checkers: Helpers,
     cold: ColdReader,
@@ -118,31 +136,32 @@ impl Server {
     /// [`Self::serve`] runs.
     pub fn bind(options: ServerOptions) -> Result<Server, BindError> {
         let listen = options.listen;
-        let failed = |source| BindError::Listen { listen, source };
-        let first = Arc::new(listener(listen).map_err(failed)?);
-        let address = first.local_addr().map_err(failed)?;
-        let mut listeners = vec![first];
-        for ip in &options.also_listen {
-            let listen = SocketAddr::new(*ip, address.port());
-            match listener(listen) {
-                Ok(other) => listeners.push(Arc::new(other)),
-                Err(source) if is_not_there(&source) => {}
-                Err(source) => return Err(BindError::Listen { listen, source }),
-            }
+        let mut bound = Vec::new();
+        let address = bind_all(listen, &options.also_listen, 0, &mut bound)?;
+        let mut told = vec![None];
+        for more in &options.more {
+            let number = told.len();
+            let at = bind_all(more.listen, &more.also_listen, number, &mut bound)?;
+            tracing::info!(address = %at, host = more.host, "listening");
+            told.push(Some(Told {
+                host: Arc::from(more.host.as_str()),
+                port: more.port.unwrap_or(at.port()),
+            }));
         }
         let checkers = Helpers::start("check", options.check_threads.max(1));
         let checkers = checkers.map_err(BindError::Thread)?;
         let cold = Helpers::start("cold", COLD_THREADS).map_err(BindError::Thread)?;
         let cold = ColdReader::new(options.data_dir.clone(), cold);
         let is_ending = Arc::new(AtomicBool::new(false));
-        let (start, started) = flume::bounded::<Arc<[Door]>>(listeners.len());
-        for listener in &listeners {
-            let (listener, is_ending) = (listener.clone(), is_ending.clone());
+        let (start, started) = flume::bounded::<Arc<[Door]>>(bound.len());
+        for (number, listener) in &bound {
+            let (number, listener) = (*number, listener.clone());
+            let is_ending = is_ending.clone();
             let (started, connections_max) = (started.clone(), options.connections_max);
             let accepting = move || {
                 // It fails when the server is dropped without ever serving.
                 if let Ok(doors) = started.recv() {
-                    accept(&listener, &doors, connections_max, &is_ending);
+                    accept(&listener, number, &doors, connections_max, &is_ending);
                 }
             };
             let builder = thread::Builder::new().name("accept".to_owned());
@@ -153,7 +172,8 @@ impl Server {
             address,
             doors: OnceLock::new(),
             start: Mutex::new(Some(start)),
-            listeners,
+            listeners: bound.into_iter().map(|(_, listener)| listener).collect(),
+            told: told.into(),
             is_ending,
             checkers,
             cold,
@@ -182,6 +202,28 @@ impl Server {
             tracing::info!(shard = core.id().0, "{line}");
         }
     }
+}
+
+/// Takes a place to listen, and the same port of other addresses. Where the first one is.
+fn bind_all(
+    listen: SocketAddr,
+    others: &[IpAddr],
+    number: usize,
+    bound: &mut Vec<(usize, Arc<TcpListener>)>,
+) -> Result<SocketAddr, BindError> {
+    let failed = |source| BindError::Listen { listen, source };
+    let first = listener(listen).map_err(failed)?;
+    let address = first.local_addr().map_err(failed)?;
+    bound.push((number, Arc::new(first)));
+    for ip in others {
+        let listen = SocketAddr::new(*ip, address.port());
+        match listener(listen) {
+            Ok(other) => bound.push((number, Arc::new(other))),
+            Err(source) if is_not_there(&source) => {}
+            Err(source) => return Err(BindError::Listen { listen, source }),
+        }
+    }
+    Ok(address)
 }
 
 /// The host has no such address, or no addresses of that kind.
@@ -231,6 +273,7 @@ impl Shared {
         Context {
             core,
             data_dir: absolute.into(),
+            told: self.told.clone(),
             pool: Pool::new(),
             budget: ReceiveBudget::new(receive_bytes.max(1)),
             scratch: RefCell::new(Scratch::default()),
@@ -261,8 +304,13 @@ impl Shared {
 }
 
 async fn take_connections(context: &Rc<Context>, door: &Door) {
-    while let Ok(Accepted { stream, seat }) = door.exit.recv_async().await {
-        match Connection::open(context.clone(), stream) {
+    while let Ok(accepted) = door.exit.recv_async().await {
+        let Accepted {
+            stream,
+            seat,
+            listener,
+        } = accepted;
+        match Connection::open(context.clone(), stream, listener) {
             Ok(connection) => {
                 let task = async move {
                     connection.run().await;

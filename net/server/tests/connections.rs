@@ -11,13 +11,15 @@ use house::{Client, Node, PATIENCE, batch, partition, values};
 use sillon_protocol::fetch::FetchHead;
 use sillon_protocol::message::{
     ApiVersionsRequest, ApiVersionsResponse, CreateTopicsRequest, CreateTopicsResponse,
-    DeleteTopicsRequest, DeleteTopicsResponse, InitProducerIdRequest, InitProducerIdResponse,
-    ListOffsetsRequest, ListOffsetsResponse, MetadataRequest, MetadataResponse,
-    OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse, StrBytes, create_topics_request,
-    encode_request, list_offsets_request, metadata_request, offset_for_leader_epoch_request,
+    DeleteTopicsRequest, DeleteTopicsResponse, DescribeClusterRequest, DescribeClusterResponse,
+    InitProducerIdRequest, InitProducerIdResponse, ListOffsetsRequest, ListOffsetsResponse,
+    MetadataRequest, MetadataResponse, OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse,
+    StrBytes, create_topics_request, encode_request, list_offsets_request, metadata_request,
+    offset_for_leader_epoch_request,
 };
 use sillon_protocol::{Api, TopicKey};
 use sillon_runtime::{Clock, SystemClock};
+use sillon_server::ListenerOptions;
 use sillon_shard::Now;
 
 /// The system's time and what the test adds to it.
@@ -330,4 +332,32 @@ fn offsets_and_epochs_are_found() {
     let found = response.topics[0].partitions.iter();
     let found: Vec<_> = found.map(|p| (p.error_code, p.end_offset)).collect();
     assert_eq!(found, [(0, 2), (0, -1), (75, -1)]);
+}
+
+#[test]
+fn a_client_is_told_the_address_of_the_listener_that_it_came_by() {
+    let folder = tempfile::tempdir().unwrap();
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let other = free.local_addr().unwrap();
+    drop(free);
+    let node = Node::start_with(folder.path(), |options| {
+        options.more.push(ListenerOptions {
+            listen: other,
+            also_listen: Vec::new(),
+            host: "outside".to_owned(),
+            port: Some(7),
+        });
+    });
+    let inside = i32::from(node.address.port());
+    for (address, host, port) in [(node.address, "localhost", inside), (other, "outside", 7)] {
+        let mut client = Client::connect(address);
+        let request = MetadataRequest::default();
+        let response: MetadataResponse = client.ask(Api::Metadata, 12, &request);
+        let broker = &response.brokers[0];
+        assert_eq!((&*broker.host, broker.port), (host, port));
+        let request = DescribeClusterRequest::default();
+        let response: DescribeClusterResponse = client.ask(Api::DescribeCluster, 0, &request);
+        let broker = &response.brokers[0];
+        assert_eq!((&*broker.host, broker.port), (host, port));
+    }
 }

@@ -9,10 +9,10 @@ use serde::Serialize;
 use sillon_controller::BrokerKey;
 use sillon_record::BrokerId;
 use sillon_runtime::{Core, NodeOptions, Ready, default_shards, message_bytes_max};
-use sillon_server::{Server, ServerOptions};
+use sillon_server::{ListenerOptions, Server, ServerOptions};
 
 use crate::bytes::parse_bytes;
-use crate::configuration::{self, BrokerConfig, Origin, is_everywhere};
+use crate::configuration::{self, BrokerConfig, Listener, Origin, is_everywhere};
 use crate::failure::Failure;
 use crate::output::{self, Format, Table};
 
@@ -132,6 +132,8 @@ fn memory(text: &str) -> Result<u64, String> {
 struct Chosen {
     listen: Listen,
     advertise: Option<Advertised>,
+    /// Where else, and what is told to who comes there.
+    more: Vec<(Listen, Option<Advertised>)>,
     data_dir: PathBuf,
     config: BrokerConfig,
 }
@@ -161,8 +163,10 @@ impl ServeArgs {
         let mut say = |key: &str, value: String| settings.insert(key.to_owned(), value);
         say("node.id", config.node_id().to_string());
         say("log.dirs", chosen.data_dir.display().to_string());
-        say("listeners", format!("PLAINTEXT://{address}"));
-        say("advertised.listeners", format!("PLAINTEXT://{host}:{port}"));
+        if chosen.more.is_empty() {
+            say("listeners", format!("PLAINTEXT://{address}"));
+            say("advertised.listeners", format!("PLAINTEXT://{host}:{port}"));
+        }
         let mut node = NodeOptions::new(&chosen.data_dir);
         node.shards = self.shards;
         node.memory_bytes = self.memory;
@@ -205,25 +209,43 @@ impl ServeArgs {
             let notice = format!("these variables name no configuration: {unknown}");
             config.notices.push(notice);
         }
-        let listener = config.listener.clone().map(|listener| Listen {
-            host: listener.host,
+        let place = |listener: &Listener| Listen {
+            host: listener.host.clone(),
             port: listener.port,
-        });
-        let advertised = config.advertised.clone().map(|listener| Advertised {
-            host: listener.host,
+        };
+        let told = |listener: &Listener| Advertised {
+            host: listener.host.clone(),
             port: Some(listener.port),
-        });
+        };
+        let mut places = config.listeners.iter();
+        let mut places: Vec<(Listen, Option<Advertised>)> = places
+            .by_ref()
+            .map(|(listener, advertised)| (place(listener), advertised.as_ref().map(told)))
+            .collect();
+        if let Some(listen) = &self.listen {
+            // An option goes before all of them.
+            let advertised = match places.first() {
+                Some((_, advertised)) => advertised.clone(),
+                None => config.advertised.as_ref().map(told),
+            };
+            places = vec![(listen.clone(), advertised)];
+        }
+        if places.is_empty() {
+            let listen = Listen {
+                host: "127.0.0.1".to_string(),
+                port: 9092,
+            };
+            places.push((listen, config.advertised.as_ref().map(told)));
+        }
+        let (listen, advertised) = places.remove(0);
         let folder = config.data_dir().map(|setting| {
             let first = setting.value.split(',').next().unwrap_or_default();
             PathBuf::from(first.trim())
         });
-        let listen = self.listen.clone().or(listener).unwrap_or(Listen {
-            host: "127.0.0.1".to_string(),
-            port: 9092,
-        });
         Ok(Chosen {
             listen,
             advertise: self.advertise.clone().or(advertised),
+            more: places,
             data_dir: self
                 .data_dir
                 .clone()
@@ -239,6 +261,7 @@ impl ServeArgs {
             let (first, others) = addresses.split_first().expect("a name has an address");
             let mut options = ServerOptions::new(*first, &chosen.data_dir);
             options.also_listen = others.iter().map(SocketAddr::ip).collect();
+            options.more = chosen.more.iter().map(also).collect::<Result<_, _>>()?;
             options.auto_create_topics = chosen.config.auto_create_topics();
             options.fetch_bytes_max = chosen.config.number("fetch.max.bytes") as u64;
             options.receive_bytes = self.memory / RECEIVE_SHARE;
@@ -281,7 +304,10 @@ impl ServeArgs {
             let name = key.name;
             match name {
                 "listeners" => {
-                    let value = format!("PLAINTEXT://{host}:{port}");
+                    let value = match (&listening, config.value(name)) {
+                        (None, Some(list)) if config.given.contains_key(name) => list,
+                        _ => format!("PLAINTEXT://{host}:{port}"),
+                    };
                     say(name, Some(value), listening.clone().or(given(name)));
                 }
                 "advertised.listeners" => {
@@ -390,6 +416,39 @@ fn addresses(listen: &Listen) -> Result<Vec<Vec<SocketAddr>>, Failure> {
     Ok(vec![found])
 }
 
+/// Another place to listen.
+fn also(place: &(Listen, Option<Advertised>)) -> Result<ListenerOptions, Failure> {
+    let (listen, advertised) = place;
+    // Everywhere is by IPv4 where it cannot be by both.
+    let mut candidates = addresses(listen)?.into_iter();
+    let can_be = |addresses: &Vec<SocketAddr>| std::net::TcpListener::bind(addresses[0]).is_ok();
+    let last = candidates.len() - 1;
+    let mut numbered = candidates.by_ref().enumerate();
+    let found = numbered.find(|(number, addresses)| *number == last || can_be(addresses));
+    let (_, addresses) = found.expect("the last one is taken as it is");
+    let (first, others) = addresses.split_first().expect("a name has an address");
+    let (host, port) = match advertised {
+        Some(advertised) => (advertised.host.clone(), advertised.port),
+        None if first.ip().is_unspecified() => (host_name(*first)?, None),
+        None => (first.ip().to_string(), None),
+    };
+    Ok(ListenerOptions {
+        listen: *first,
+        also_listen: others.iter().map(SocketAddr::ip).collect(),
+        host,
+        port: port.filter(|port| *port != 0),
+    })
+}
+
+/// The host's name, for who listens everywhere.
+fn host_name(listen: SocketAddr) -> Result<String, Failure> {
+    let name = rustix::system::uname();
+    match name.nodename().to_str() {
+        Ok(name) if !name.is_empty() => Ok(name.to_string()),
+        _ => Err(Failure::Advertise { listen }),
+    }
+}
+
 /// Host and port that clients are told.
 fn reached_at(chosen: &Chosen, address: SocketAddr) -> Result<(String, u16), Failure> {
     if let Some(advertised) = &chosen.advertise {
@@ -399,11 +458,7 @@ fn reached_at(chosen: &Chosen, address: SocketAddr) -> Result<(String, u16), Fai
     if !address.ip().is_unspecified() {
         return Ok((address.ip().to_string(), address.port()));
     }
-    let name = rustix::system::uname();
-    match name.nodename().to_str() {
-        Ok(name) if !name.is_empty() => Ok((name.to_string(), address.port())),
-        _ => Err(Failure::Advertise { listen: address }),
-    }
+    Ok((host_name(address)?, address.port()))
 }
 
 /// The one line that scripts and people wait for.

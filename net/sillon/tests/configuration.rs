@@ -55,7 +55,7 @@ fn kafkas_own_file_starts_a_broker() {
     let path = path.to_str().unwrap();
     let shown = shown(&["--config", path], &[]);
     let (value, origin) = of(&shown, "listeners");
-    assert_eq!(value, Some("PLAINTEXT://:9092"));
+    assert_eq!(value, Some("PLAINTEXT://:9092,CONTROLLER://:9093"));
     assert!(origin.ends_with("server.properties, line 5"), "{origin}");
     assert_eq!(
         of(&shown, "advertised.listeners").0,
@@ -106,6 +106,45 @@ fn options_go_before_variables_and_those_before_the_file() {
     );
     assert_eq!(of(&shown, "--shards"), (Some("3"), "SILLON_SHARDS"));
     assert_eq!(of(&shown, "--memory"), (Some("268435456"), "--memory"));
+}
+
+#[test]
+fn listeners_inside_and_outside_are_served_as_kafkas_containers_have_them() {
+    let data = data_dir();
+    let variables = [
+        (
+            "KAFKA_LISTENERS",
+            "OUTSIDE://127.0.0.1:0,INSIDE://localhost:0,CONTROLLER://:9093",
+        ),
+        (
+            "KAFKA_ADVERTISED_LISTENERS",
+            "INSIDE://field:7001,OUTSIDE://localhost:7002",
+        ),
+        (
+            "KAFKA_LISTENER_SECURITY_PROTOCOL_MAP",
+            "CONTROLLER:PLAINTEXT,INSIDE:PLAINTEXT,OUTSIDE:PLAINTEXT",
+        ),
+        ("KAFKA_INTER_BROKER_LISTENER_NAME", "INSIDE"),
+        ("KAFKA_CONTROLLER_LISTENER_NAMES", "CONTROLLER"),
+    ];
+    let broker = Broker::start_with(&data, &[], &variables);
+    let lines = broker
+        .first_words
+        .lines()
+        .filter(|line| line.contains("listening"));
+    let lines: Vec<&str> = lines.collect();
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    assert!(lines[0].contains("host=\"localhost\""), "{lines:?}");
+    assert!(
+        lines[1].contains("host=\"field\"") && lines[1].contains("port=7001"),
+        "{lines:?}"
+    );
+    for line in lines {
+        let address = line.split("address=").nth(1).unwrap();
+        let address = address.split(' ').next().unwrap();
+        std::net::TcpStream::connect(address).unwrap();
+    }
+    broker.stop();
 }
 
 #[test]

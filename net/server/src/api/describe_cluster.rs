@@ -28,6 +28,12 @@ pub(super) fn take_up(
     Ok(Box::pin(async move {
         let core = &context.core;
         let mut response = core.with_image(|image| answer(image, &request, asked.version));
+        for broker in &mut response.brokers {
+            if let Some(told) = context.told(broker.broker_id, incoming.listener) {
+                broker.host = text(&*told.host);
+                broker.port = i32::from(told.port);
+            }
+        }
         if response.error_code == 0 {
             response.cluster_id = text(&*core.cluster_id());
             response.controller_id = core.broker().0;

@@ -58,6 +58,12 @@ pub(super) fn take_up(
         let mut response = context
             .core
             .with_image(|image| answer(image, &request, version, created));
+        for broker in &mut response.brokers {
+            if let Some(told) = context.told(broker.node_id, incoming.listener) {
+                broker.host = text(&*told.host);
+                broker.port = i32::from(told.port);
+            }
+        }
         response.cluster_id = Some(text(&*context.core.cluster_id()));
         response.controller_id = context.core.broker().0;
         respond(&asked, &response)

@@ -1,4 +1,4 @@
-//! Kafka's `listeners` and `advertised.listeners`, of which one is served.
+//! Kafka's `listeners` and `advertised.listeners`.
 
 /// A place in such a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,59 +30,61 @@ fn one(text: &str) -> Option<Listener> {
     })
 }
 
-/// The one that is served: not the controller's, and without encryption or authentication.
-/// `protocols` is `listener.security.protocol.map`.
+/// Those that are served: not the controller's, and none with encryption or authentication. At
+/// least one. `protocols` is `listener.security.protocol.map`.
 pub fn served(
     listeners: Vec<Listener>,
     controllers: &str,
     protocols: &str,
-) -> Result<Listener, String> {
+) -> Result<Vec<Listener>, String> {
     let is_controller = |listener: &Listener| {
         let mut names = controllers.split(',').map(str::trim);
         names.any(|name| name == listener.name)
     };
-    let mut served = listeners
+    let served = listeners
         .into_iter()
         .filter(|listener| !is_controller(listener));
-    let listener = served.next().ok_or("no listener is left for clients")?;
-    if let Some(other) = served.next() {
-        return Err(format!(
-            "one listener is served, and {} and {} are two; give the one that clients use",
-            listener.name, other.name
-        ));
+    let served: Vec<Listener> = served.collect();
+    if served.is_empty() {
+        return Err("no listener is left for clients".to_owned());
     }
-    let mut protocols = protocols.split(',').filter_map(|pair| pair.split_once(':'));
-    let protocol = protocols.find(|(name, _)| name.trim() == listener.name);
-    let protocol = protocol.map_or(&*listener.name, |(_, protocol)| protocol.trim());
-    match protocol {
-        "PLAINTEXT" => Ok(listener),
-        other => Err(format!(
-            "listener {} is {other}: only PLAINTEXT is built",
-            listener.name
-        )),
+    for listener in &served {
+        let mut protocols = protocols.split(',').filter_map(|pair| pair.split_once(':'));
+        let protocol = protocols.find(|(name, _)| name.trim() == listener.name);
+        let protocol = protocol.map_or(&*listener.name, |(_, protocol)| protocol.trim());
+        if protocol != "PLAINTEXT" {
+            return Err(format!(
+                "listener {} is {protocol}: only PLAINTEXT is built",
+                listener.name
+            ));
+        }
     }
+    Ok(served)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn served_of(list: &str, protocols: &str) -> Result<Listener, String> {
+    fn served_of(list: &str, protocols: &str) -> Result<Vec<Listener>, String> {
         served(parse(list)?, "CONTROLLER", protocols)
     }
 
     #[test]
-    fn the_clients_listener_is_found() {
+    fn the_clients_listeners_are_found() {
         for (list, host, port) in [
             ("PLAINTEXT://:9092,CONTROLLER://:9093", "", 9092),
             ("CONTROLLER://:9093, PLAINTEXT://[::1]:1", "::1", 1),
             ("PLAINTEXT://0.0.0.0:9092", "0.0.0.0", 9092),
         ] {
-            let listener = served_of(list, "").unwrap();
-            assert_eq!((&*listener.host, listener.port), (host, port));
+            let found = served_of(list, "").unwrap();
+            assert_eq!(found.len(), 1);
+            assert_eq!((&*found[0].host, found[0].port), (host, port));
         }
         let mapped = served_of("CLIENT://field:1", "CONTROLLER:PLAINTEXT,CLIENT:PLAINTEXT");
-        assert_eq!(mapped.unwrap().name, "CLIENT");
+        assert_eq!(mapped.unwrap()[0].name, "CLIENT");
+        let two = served_of("PLAINTEXT://:1,HOST://:2", "HOST:PLAINTEXT").unwrap();
+        assert_eq!(two.len(), 2);
     }
 
     #[test]
@@ -92,7 +94,7 @@ mod tests {
             ("CONTROLLER://:9093", ""),
             ("SSL://:9092", ""),
             ("CLIENT://:9092", "CLIENT:SASL_SSL"),
-            ("PLAINTEXT://:1,OTHER://:2", "OTHER:PLAINTEXT"),
+            ("PLAINTEXT://:1,OTHER://:2", "OTHER:SSL"),
             ("PLAINTEXT", ""),
             ("PLAINTEXT://host", ""),
             ("PLAINTEXT://host:x", ""),

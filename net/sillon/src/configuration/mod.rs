@@ -57,9 +57,10 @@ pub struct BrokerConfig {
     pub controller: ControllerOptions,
     /// What was given, by key; the last one to say something counts.
     pub given: BTreeMap<&'static str, Setting>,
-    /// Where to listen.
-    pub listener: Option<Listener>,
-    /// Where clients are told to connect.
+    /// Where to listen, and where clients that come there are told to connect. The first is the
+    /// one of `inter.broker.listener.name`, when there is such a one.
+    pub listeners: Vec<(Listener, Option<Listener>)>,
+    /// Where clients are told to connect when nothing is said about where to listen.
     pub advertised: Option<Listener>,
     /// What whoever gave something should know about it.
     pub notices: Vec<String>,
@@ -286,28 +287,31 @@ impl BrokerConfig {
         let text = |key| self.value(key).unwrap_or_default();
         let controllers = text("controller.listener.names");
         let protocols = text("listener.security.protocol.map");
-        let mut name = "PLAINTEXT".to_owned();
-        if let Some(setting) = self.given.get("listeners") {
-            let found = listeners::parse(&setting.value);
-            let served = found.and_then(|all| listeners::served(all, &controllers, &protocols));
-            let listener = served.map_err(|reason| refused(setting, reason))?;
-            name.clone_from(&listener.name);
-            self.listener = Some(listener);
-        }
+        let first = text("inter.broker.listener.name");
+        let mut advertised = Vec::new();
         if let Some(setting) = self.given.get("advertised.listeners") {
             let found = listeners::parse(&setting.value);
-            let mut found = found
-                .map_err(|reason| refused(setting, reason))?
-                .into_iter();
-            let advertised = found.find(|listener| listener.name == name);
-            if let Some(listener) = &advertised
-                && is_everywhere(&listener.host)
-            {
+            advertised = found.map_err(|reason| refused(setting, reason))?;
+            let is_served = |listener: &&Listener| !controllers.contains(&listener.name);
+            let mut served = advertised.iter().filter(is_served);
+            if served.any(|listener| is_everywhere(&listener.host)) {
                 let reason = "clients cannot connect to every address: name one";
                 return Err(refused(setting, reason.to_owned()));
             }
-            self.advertised = advertised;
         }
+        let of = |name: &str| advertised.iter().find(|listener| listener.name == name);
+        if let Some(setting) = self.given.get("listeners") {
+            let found = listeners::parse(&setting.value);
+            let served = found.and_then(|all| listeners::served(all, &controllers, &protocols));
+            let mut served = served.map_err(|reason| refused(setting, reason))?;
+            served.sort_by_key(|listener| listener.name != first);
+            let told = |listener: Listener| {
+                let told = of(&listener.name).cloned();
+                (listener, told)
+            };
+            self.listeners = served.into_iter().map(told).collect();
+        }
+        self.advertised = of("PLAINTEXT").cloned();
         Ok(())
     }
 

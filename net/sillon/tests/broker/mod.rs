@@ -43,7 +43,10 @@ impl Broker {
     /// As [`Self::start`], with variables. Arguments go before those that tests share.
     pub fn start_with(data: &TempDir, arguments: &[&str], variables: &[(&str, &str)]) -> Broker {
         let listen = ["--listen", "127.0.0.1:0"];
-        let listen = match arguments.contains(&"--listen") {
+        let has_listeners = variables
+            .iter()
+            .any(|(name, _)| name.ends_with("LISTENERS"));
+        let listen = match arguments.contains(&"--listen") || has_listeners {
             true => &[][..],
             false => &listen[..],
         };
