@@ -1,8 +1,9 @@
 //! Where the run's partitions are: topics that were made for it, and who leads what.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
-use sillon_client::{Client, ClientError, NewTopic};
+use sillon_client::{Client, ClientError, NewTopic, OffsetSpec};
 use sillon_protocol::{Api, TopicKey, fetch, produce};
 use sillon_record::TopicId;
 
@@ -83,12 +84,7 @@ impl Places {
         };
         let mut known = BTreeMap::new();
         for name in names {
-            // Waits until every partition has a leader.
-            client.list_offsets(
-                name,
-                &(0..count as i32).collect::<Vec<i32>>(),
-                sillon_client::OffsetSpec::Latest,
-            )?;
+            wait_for(client, name, count)?;
             let topic = places.topics.len();
             let id = client.topic(name)?.id;
             places.topics.push(TopicPlace {
@@ -162,5 +158,20 @@ impl Places {
     pub fn name(&self, number: usize) -> String {
         let place = &self.partitions[number];
         format!("{}-{}", self.topics[place.topic].name, place.index)
+    }
+}
+
+/// Waits until the broker that is asked knows a topic which another one may have created, and
+/// every partition of it has a leader.
+fn wait_for(client: &mut Client, topic: &str, partitions: u32) -> Result<(), ClientError> {
+    let partitions: Vec<i32> = (0..partitions as i32).collect();
+    let deadline = Instant::now() + client.options().retry_for;
+    loop {
+        match client.list_offsets(topic, &partitions, OffsetSpec::Latest) {
+            Err(ClientError::UnknownTopic { .. }) if Instant::now() < deadline => {
+                std::thread::sleep(client.options().retry_after);
+            }
+            result => return result.map(|_| ()),
+        }
     }
 }
