@@ -2,6 +2,7 @@ use std::collections::BTreeSet;
 
 use sillon_record::BrokerId;
 
+use crate::append::record_bytes_max;
 use crate::broker_keys::{BrokerKey, Update};
 use crate::config_kind::{ConfigKind, parts};
 use crate::effective::Settings;
@@ -9,6 +10,10 @@ use crate::{
     AlterConfigsError, AlteredResource, ConfigChange, ConfigKey, ConfigOperation, ConfigResource,
     Image, InvalidConfig, MetadataRecord,
 };
+
+/// What one request may change, in bytes of records: a request of 4 MiB can append to lists that
+/// are much longer than itself.
+const ALTERED_BYTES_MAX: usize = 8 << 20;
 
 /// What a request to change configurations comes to.
 #[derive(Debug, Default)]
@@ -24,15 +29,41 @@ pub(crate) fn alter_configs(image: &Image, resources: &[AlteredResource]) -> Alt
     let again = resources.iter().filter(|r| !seen.insert(&r.resource));
     let twice: BTreeSet<_> = again.map(|r| &r.resource).collect();
     let mut alteration = Alteration::default();
+    let mut left = ALTERED_BYTES_MAX;
     for altered in resources {
         let changed = match twice.contains(&altered.resource) {
             true => Err(AlterConfigsError::ResourceTwice),
-            false => alter(image, altered),
+            false if left == 0 => Err(too_much()),
+            false => alter(image, altered).and_then(|records| within(records, &mut left)),
         };
         let result = changed.map(|mut records| alteration.records.append(&mut records));
         alteration.results.push(result);
     }
     alteration
+}
+
+fn within(
+    records: Vec<MetadataRecord>,
+    left: &mut usize,
+) -> Result<Vec<MetadataRecord>, AlterConfigsError> {
+    let bytes = records.iter().map(record_bytes_max).sum();
+    match left.checked_sub(bytes) {
+        Some(rest) => {
+            *left = rest;
+            Ok(records)
+        }
+        None => {
+            // Nor are the others looked at.
+            *left = 0;
+            Err(too_much())
+        }
+    }
+}
+
+fn too_much() -> AlterConfigsError {
+    AlterConfigsError::TooMuch {
+        bytes_max: ALTERED_BYTES_MAX,
+    }
 }
 
 /// A key of either kind of resource.
@@ -146,14 +177,14 @@ fn changed(
         }
         ConfigOperation::Append => {
             let shown = shown();
-            let mut all: Vec<&str> = parts(&shown).collect();
-            let new: Vec<&str> = parts(value).filter(|part| !all.contains(part)).collect();
-            all.extend(new);
+            let mut seen = BTreeSet::new();
+            let all = parts(&shown).chain(parts(value));
+            let all: Vec<&str> = all.filter(|part| seen.insert(*part)).collect();
             all.join(",")
         }
         ConfigOperation::Subtract => {
             let shown = shown();
-            let gone: Vec<&str> = parts(value).collect();
+            let gone: BTreeSet<&str> = parts(value).collect();
             let left: Vec<&str> = parts(&shown).filter(|part| !gone.contains(part)).collect();
             left.join(",")
         }

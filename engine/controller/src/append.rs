@@ -20,8 +20,9 @@ use sillon_record::{BrokerId, PartitionIncarnation, TopicId};
 
 use crate::MetadataRecord;
 
-/// Longest append, in bytes. A request makes at most 10,000 partitions of about 50 bytes and
-/// carries at most a frame (4 MiB) of names and values; this is twice all that.
+/// Longest append, in bytes: what is gathered (4 MiB) and one more request, which makes at most
+/// 10,000 partitions of 100 bytes and carries at most a frame (4 MiB) of names and values, or
+/// changes 8 MiB of configuration.
 pub const APPEND_BYTES_MAX: usize = 16 << 20;
 
 const HEAD_BYTES: usize = 8;
@@ -145,6 +146,23 @@ pub fn decode_append(bytes: &[u8]) -> Result<Option<Append>, AppendError> {
         return Err(AppendError::Format { format: body[0] });
     }
     read_body(&body[1..], len_bytes).map(Some)
+}
+
+/// What a record takes in an append at most, in bytes.
+pub(crate) fn record_bytes_max(record: &MetadataRecord) -> usize {
+    /// Kind, ids and counts.
+    const FIXED_BYTES: usize = 64;
+    FIXED_BYTES
+        + match record {
+            MetadataRecord::BrokerRegistered { host, .. } => host.len(),
+            MetadataRecord::Topic { name, .. } => name.len(),
+            MetadataRecord::Partition { replicas, .. } => 4 * replicas.len(),
+            MetadataRecord::TopicConfig { key, value, .. }
+            | MetadataRecord::BrokerConfig { key, value, .. } => {
+                key.len() + value.as_ref().map_or(0, String::len)
+            }
+            MetadataRecord::TopicRemoved { .. } | MetadataRecord::ProducerIds { .. } => 0,
+        }
 }
 
 /// The oldest format that has such a record.

@@ -1,3 +1,9 @@
+/// Longest value of free text, in bytes: Kafka's longest text on the wire.
+pub const VALUE_BYTES_MAX: usize = i16::MAX as usize;
+
+/// Longest value of everything else, in bytes: a list of all that may be in it, twice.
+const SHORT_VALUE_BYTES_MAX: usize = 256;
+
 /// What values a key takes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum ConfigKind {
@@ -103,6 +109,13 @@ impl ConfigKind {
     /// allowed.
     pub(crate) fn parse(self, text: &str) -> Result<i64, String> {
         let text = text.trim();
+        let bytes_max = self.bytes_max();
+        if text.len() > bytes_max {
+            return Err(format!(
+                "{} bytes are given, {bytes_max} are allowed",
+                text.len()
+            ));
+        }
         match self {
             ConfigKind::Short { min, max }
             | ConfigKind::Int { min, max }
@@ -129,6 +142,13 @@ impl ConfigKind {
                 _ => Err("*, none or a list of partition:broker is needed".to_owned()),
             },
             ConfigKind::Text | ConfigKind::List => Ok(0),
+        }
+    }
+
+    const fn bytes_max(self) -> usize {
+        match self {
+            ConfigKind::Replicas | ConfigKind::Text | ConfigKind::List => VALUE_BYTES_MAX,
+            _ => SHORT_VALUE_BYTES_MAX,
         }
     }
 

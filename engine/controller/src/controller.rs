@@ -5,6 +5,7 @@ use sillon_buffer::planted::{self, Bug};
 use sillon_record::PartitionIncarnation;
 
 use crate::alter_configs::alter_configs;
+use crate::append::record_bytes_max;
 use crate::create::{Creation, CreationResults, create_topics};
 use crate::create_partitions::create_partitions;
 use crate::delete::delete_topics;
@@ -17,6 +18,9 @@ pub const PRODUCER_ID_BLOCK: i64 = 1000;
 /// Records after which no further request joins an append. (The requests wait; their number is
 /// bounded by whoever sends them.)
 const GATHERED_RECORDS_MAX: usize = 10_000;
+
+/// Bytes after which no further request joins an append.
+const GATHERED_BYTES_MAX: usize = 4 << 20;
 
 /// What the controller fills in for requests that leave it to the broker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,6 +105,8 @@ pub struct Controller {
 #[derive(Debug, Default)]
 struct InFlight {
     records: Vec<MetadataRecord>,
+    /// What they take at most.
+    bytes: usize,
     replies: Vec<(u64, ControlReply)>,
     creations: Vec<(u64, Creation)>,
     /// Partitions of deleted topics.
@@ -168,6 +174,7 @@ impl Controller {
     fn decide(&mut self, actions: &mut Vec<ControllerAction>) {
         let mut work = InFlight::default();
         while work.records.len() < GATHERED_RECORDS_MAX
+            && work.bytes < GATHERED_BYTES_MAX
             && let Some((ticket, request)) = self.queue.pop_front()
         {
             self.decide_one(ticket, request, &mut work, actions);
@@ -233,6 +240,7 @@ impl Controller {
             }
         }
         for record in &work.records[decided_before..] {
+            work.bytes += record_bytes_max(record);
             self.image.apply(record);
         }
     }

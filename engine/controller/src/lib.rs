@@ -27,7 +27,7 @@ pub use append::{APPEND_BYTES_MAX, Append, AppendError, decode_append, encode_ap
 pub use broker_keys::{BrokerKey, Family, Update};
 pub use config::{CleanupPolicy, CompressionType, InvalidConfig, TopicConfig};
 pub use config_keys::{ConfigKey, Treatment};
-pub use config_kind::ConfigKind;
+pub use config_kind::{ConfigKind, VALUE_BYTES_MAX};
 pub use configs_page::configs_page;
 pub use controller::{
     Controller, ControllerAction, ControllerEvent, ControllerOptions, PRODUCER_ID_BLOCK,

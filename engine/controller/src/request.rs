@@ -413,6 +413,12 @@ pub enum AlterConfigsError {
         /// The key.
         key: String,
     },
+    /// POLICY_VIOLATION
+    #[error("one request may change {bytes_max} bytes of configuration: send it in parts")]
+    TooMuch {
+        /// How much may be changed, in bytes.
+        bytes_max: usize,
+    },
     /// INVALID_CONFIG
     #[error("{key} is no list that could be added to or taken from")]
     NoList {

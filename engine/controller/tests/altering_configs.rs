@@ -4,7 +4,7 @@ mod house;
 
 use house::{House, id, image_of};
 use sillon_controller::*;
-use sillon_record::BrokerId;
+use sillon_record::{BrokerId, TopicId};
 
 const ALL: ConfigResource = ConfigResource::Broker(None);
 
@@ -363,4 +363,91 @@ fn retention_can_be_shortened_on_a_full_disk() {
             "{key}"
         );
     }
+}
+
+const REPLICAS: &str = "follower.replication.throttled.replicas";
+
+fn list(elements: usize) -> String {
+    let elements: Vec<String> = (0..elements).map(|n| format!("{n}:1")).collect();
+    elements.join(",")
+}
+
+#[test]
+fn a_value_has_an_end_also_when_it_is_added_to() {
+    let mut house = with_topic();
+    let long = "0".repeat(300);
+    let result = alter(&mut house, topic(), &[set("retention.ms", &long)]);
+    assert!(matches!(result, Err(AlterConfigsError::InvalidConfig(_))));
+    alter(&mut house, topic(), &[set(REPLICAS, &list(4000))]).unwrap();
+    let more: Vec<String> = (4000..8000).map(|n| format!("{n}:1")).collect();
+    let append = change(REPLICAS, ConfigOperation::Append, Some(&more.join(",")));
+    let result = alter(&mut house, topic(), &[append]);
+    assert!(
+        matches!(result, Err(AlterConfigsError::InvalidConfig(_))),
+        "{result:?}"
+    );
+}
+
+/// One element of almost the longest value there may be.
+fn long_value() -> String {
+    format!("0:{}1", "0".repeat(VALUE_BYTES_MAX - 10))
+}
+
+fn long_topics(numbers: std::ops::Range<u128>) -> ControlRequest {
+    let topic = |number: u128| NewTopic {
+        configs: vec![(REPLICAS.to_owned(), Some(long_value()))],
+        partitions: 1,
+        ..NewTopic::with_defaults(TopicId(number.to_le_bytes()), format!("t{number}"))
+    };
+    ControlRequest::CreateTopics {
+        topics: numbers.map(topic).collect(),
+        validate_only: false,
+    }
+}
+
+#[test]
+fn requests_that_wait_share_an_append_as_long_as_it_is_not_too_long() {
+    // One topic occupies the log while six requests of 3 MiB come; the house encodes each append.
+    let mut house = House::new(1);
+    house.create(NewTopic::with_defaults(id(255), "first"));
+    let tickets: Vec<u64> = (0..6)
+        .map(|turn| house.request(long_topics(100 * turn + 1..100 * turn + 101)))
+        .collect();
+    let tickets: Vec<ControlReply> = tickets
+        .into_iter()
+        .map(|ticket| house.settle(ticket))
+        .collect();
+    for reply in tickets {
+        let ControlReply::CreateTopics(results) = reply else {
+            panic!("another answer");
+        };
+        assert!(results.iter().all(Result::is_ok));
+    }
+}
+
+#[test]
+fn small_requests_that_change_much_are_held_to_what_an_append_takes() {
+    let mut house = House::new(1);
+    let ticket = house.request(long_topics(1..140));
+    house.settle(ticket);
+    // Two elements that are added write 32 KiB each time.
+    let other = "leader.replication.throttled.replicas";
+    let altered = |number: i32| AlteredResource {
+        resource: ConfigResource::Topic(format!("t{number}")),
+        replaces_all: false,
+        changes: vec![
+            change(REPLICAS, ConfigOperation::Append, Some("1:1")),
+            set(other, &long_value()),
+        ],
+    };
+    let results = request(&mut house, (1..140).map(altered).collect(), false);
+    let bytes_max = 8 << 20;
+    let done = results.iter().filter(|result| result.is_ok()).count();
+    assert!((120..139).contains(&done), "{done}");
+    let refused = &results[done..];
+    assert!(
+        refused
+            .iter()
+            .all(|r| *r == Err(AlterConfigsError::TooMuch { bytes_max }))
+    );
 }

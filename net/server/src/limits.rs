@@ -92,6 +92,10 @@ pub const ADMIN_MS_MAX: u64 = 120_000;
 /// 30 MiB. Resources beyond it are refused.
 pub const DESCRIBED_CONFIGS_MAX: usize = 100_000;
 
+/// Names and values of one DescribeConfigs answer, in bytes: most values are short, but a list may
+/// have 32 KiB.
+pub const DESCRIBED_CONFIG_BYTES_MAX: usize = 16 << 20;
+
 /// Partitions of one DescribeTopicPartitions answer: Kafka's `max.request.partition.size.limit`.
 pub const DESCRIBED_PARTITIONS_MAX: usize = 2_000;
 

@@ -72,6 +72,8 @@ impl House {
                 ControllerAction::Append(records) => {
                     assert!(self.in_flight.is_none(), "two appends in flight");
                     assert!(!records.is_empty());
+                    // It panics when they are too long.
+                    encode_append(0, &records, &mut Vec::new());
                     self.in_flight = Some(records);
                 }
                 ControllerAction::Publish(records) => {

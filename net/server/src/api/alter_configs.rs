@@ -193,6 +193,7 @@ fn refused(error: &AlterConfigsError) -> Refused {
         | AlterConfigsError::ReadOnly { .. } => ErrorCode::InvalidRequest,
         AlterConfigsError::UnknownTopic { .. } => ErrorCode::UnknownTopicOrPartition,
         AlterConfigsError::UnknownBroker { .. } => ErrorCode::BrokerIdNotRegistered,
+        AlterConfigsError::TooMuch { .. } => ErrorCode::PolicyViolation,
         AlterConfigsError::NoList { .. } | AlterConfigsError::InvalidConfig(_) => {
             ErrorCode::InvalidConfig
         }

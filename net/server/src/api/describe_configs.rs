@@ -14,7 +14,7 @@ use super::config_resource::resource;
 use super::{RequestError, decode, respond, text};
 use crate::context::{Context, Incoming};
 use crate::in_flight::Answer;
-use crate::limits::DESCRIBED_CONFIGS_MAX;
+use crate::limits::{DESCRIBED_CONFIG_BYTES_MAX, DESCRIBED_CONFIGS_MAX};
 use crate::route::Refused;
 
 /// Resources that are described before others get their turn: 10 us each.
@@ -51,8 +51,8 @@ struct Answering<'a> {
     broker: BrokerId,
     request: &'a DescribeConfigsRequest,
     version: i16,
-    /// Values that it may still take.
-    left: usize,
+    /// What it may still take.
+    left: Left,
     response: DescribeConfigsResponse,
 }
 
@@ -62,7 +62,10 @@ impl Answering<'_> {
             broker,
             request,
             version,
-            left: DESCRIBED_CONFIGS_MAX,
+            left: Left {
+                values: DESCRIBED_CONFIGS_MAX,
+                bytes: DESCRIBED_CONFIG_BYTES_MAX,
+            },
             response: DescribeConfigsResponse::default(),
         }
     }
@@ -74,9 +77,8 @@ impl Answering<'_> {
         result.resource_name = asked.resource_name.clone();
         // The generated default is an empty text, which clients show.
         result.error_message = None;
-        match configs(image, self.broker, asked, self.left) {
+        match configs(image, self.broker, asked, &mut self.left) {
             Ok(configs) => {
-                self.left -= configs.len();
                 let configs = configs.into_iter();
                 let configs = configs.map(|config| encode(config, self.request, self.version));
                 result.configs = configs.collect();
@@ -94,7 +96,7 @@ fn configs(
     image: &Image,
     broker: BrokerId,
     asked: &DescribeConfigsResource,
-    left: usize,
+    left: &mut Left,
 ) -> Result<Vec<EffectiveConfig>, Refused> {
     let configs = match resource(asked.resource_type, &asked.resource_name)? {
         ConfigResource::Topic(name) => {
@@ -125,15 +127,40 @@ fn configs(
         None => true,
     };
     let configs: Vec<EffectiveConfig> = configs.into_iter().filter(is_asked_for).collect();
-    if configs.len() > left {
-        return Err(Refused {
+    match left.without(&configs) {
+        Some(rest) => {
+            *left = rest;
+            Ok(configs)
+        }
+        None => Err(Refused {
             code: ErrorCode::InvalidRequest,
             message: Some(format!(
-                "one answer has {DESCRIBED_CONFIGS_MAX} values at most: ask for fewer at a time"
+                "one answer has {DESCRIBED_CONFIGS_MAX} values of {DESCRIBED_CONFIG_BYTES_MAX} \
+                 bytes at most: ask for fewer at a time"
             )),
-        });
+        }),
     }
-    Ok(configs)
+}
+
+/// What an answer may still take.
+#[derive(Clone, Copy)]
+struct Left {
+    values: usize,
+    bytes: usize,
+}
+
+impl Left {
+    fn without(self, configs: &[EffectiveConfig]) -> Option<Left> {
+        let of_synonym = |synonym: &ConfigSynonym| synonym.name.len() + synonym.value.len();
+        let bytes = configs.iter().map(|config| {
+            let synonyms: usize = config.synonyms.iter().map(of_synonym).sum();
+            config.name.len() + config.value.as_ref().map_or(0, String::len) + synonyms
+        });
+        Some(Left {
+            values: self.values.checked_sub(configs.len())?,
+            bytes: self.bytes.checked_sub(bytes.sum())?,
+        })
+    }
 }
 
 fn encode(
