@@ -176,7 +176,7 @@ fn verdicts(comparison: &Comparison) -> Vec<Verdict> {
             ),
         });
     }
-    if comparison.settings.is_quick || comparison.settings.pairs < 2 {
+    if comparison.settings.pairs < 2 {
         said.push(Verdict {
             tone: Tone::Warn,
             gist: "A quick look.".to_string(),

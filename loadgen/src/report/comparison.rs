@@ -41,8 +41,6 @@ pub struct Comparison {
 pub struct Settings {
     /// Pairs of every cell.
     pub pairs: u32,
-    /// Whether it was a quick look at a few cells.
-    pub is_quick: bool,
     /// Load before each measurement, in seconds.
     pub warm_up_s: f64,
     /// Each measurement, in seconds.

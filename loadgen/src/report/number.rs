@@ -19,7 +19,7 @@ pub fn count(value: u64) -> String {
 /// A ratio: two digits behind the point, less when it is large, more when it is small.
 pub fn ratio(value: f64) -> String {
     match value {
-        value if value < 0.1 => format!("{value:.3}"),
+        value if value < 0.1 => figure(value),
         value if value >= 100.0 => format!("{value:.0}"),
         value if value >= 10.0 => format!("{value:.1}"),
         _ => format!("{value:.2}"),
@@ -65,6 +65,6 @@ mod tests {
     #[test]
     fn a_ratio_has_fewer_digits_the_larger_it_is() {
         let ratios = [0.0123, 0.333, 12.34, 123.4].map(ratio);
-        assert_eq!(ratios, ["0.012", "0.33", "12.3", "123"]);
+        assert_eq!(ratios, ["0.0123", "0.33", "12.3", "123"]);
     }
 }
