@@ -118,3 +118,35 @@ fn what_cannot_be_run_is_told_before_a_broker_is_started() {
     assert!(complaint(&["--ramp-to", "5"]).contains("a ramp begins at produce.rate"));
     assert!(complaint(&["--no-produce"]).contains("nothing to measure"));
 }
+
+/// Files as `sillon bench` and `bench/compare` write them.
+const MEASURED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../loadgen/tests/report");
+
+#[test]
+fn a_page_is_made_of_what_was_measured_before() {
+    let data = data_dir();
+    let page = data.path().join("page.html");
+    for (name, title) in [
+        ("run", "sillon: sixteen"),
+        ("comparison", "sillon compared with kafka"),
+    ] {
+        let measured = format!("{MEASURED}/{name}.json");
+        let output =
+            bench(&["report", &measured, "-o", page.to_str().unwrap()].map(str::to_string));
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{complaint}");
+        let html = std::fs::read_to_string(&page).unwrap();
+        assert!(html.contains(&format!("<title>{title}</title>")), "{title}");
+    }
+}
+
+#[test]
+fn a_page_of_what_is_not_there_names_the_file() {
+    let output = bench(&["report".to_string(), "nothing.json".to_string()]);
+    assert!(!output.status.success());
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        complaint.contains("cannot read nothing.json"),
+        "{complaint}"
+    );
+}

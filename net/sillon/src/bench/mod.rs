@@ -1,6 +1,7 @@
 //! `sillon bench`: the load generator for people and scripts.
 
 mod progress;
+mod report;
 mod shape;
 mod summary;
 
@@ -10,23 +11,28 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use clap::Args;
+use clap::{Args, Subcommand};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use sillon_loadgen::null_server::Behaviour;
+use sillon_loadgen::report::{Input, ReportError, render};
 use sillon_loadgen::run_report::FORMAT;
 use sillon_loadgen::{
     BenchReport, EmbeddedBroker, NullServer, RunError, RunOptions, RunReport, Scenario,
-    ScenarioError, StartError, TargetOptions, ceiling, report, run, scenarios,
+    ScenarioError, StartError, TargetOptions, ceiling, run, scenarios,
 };
 
 use self::progress::Line;
+use self::report::ReportArgs;
 use self::shape::ShapeArgs;
 use crate::failure::Failure;
 use crate::output::{self, Format};
 
 /// The process exits with 1 when a broker's answers and its log differ.
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct BenchArgs {
+    #[command(subcommand)]
+    command: Option<BenchCommand>,
     /// A scenario that comes with this program, or a TOML file; may be given several times
     /// [default: a demonstration of three, or what the flags below say]
     #[arg(long = "scenario", short, value_name = "NAME|FILE")]
@@ -82,6 +88,12 @@ pub struct BenchArgs {
     null_server: bool,
 }
 
+#[derive(Debug, Subcommand)]
+enum BenchCommand {
+    /// Write a page that shows what was measured before
+    Report(ReportArgs),
+}
+
 /// Why `bench` failed.
 #[derive(Debug, thiserror::Error)]
 pub enum BenchError {
@@ -123,6 +135,17 @@ pub enum BenchError {
         /// The system's words.
         source: io::Error,
     },
+    /// What was measured cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Measured {
+        /// The file.
+        path: PathBuf,
+        /// The system's words.
+        source: io::Error,
+    },
+    /// There is no page about what was measured.
+    #[error(transparent)]
+    Report(#[from] ReportError),
     /// What was claimed is not true.
     #[error("{count} of {of} runs failed their verification")]
     Verification {
@@ -135,7 +158,10 @@ pub enum BenchError {
 
 impl BenchArgs {
     /// Runs the scenarios and prints what was found.
-    pub fn run(self) -> Result<(), Failure> {
+    pub fn run(mut self) -> Result<(), Failure> {
+        if let Some(BenchCommand::Report(args)) = self.command.take() {
+            return Ok(args.run()?);
+        }
         if self.null_server {
             return Ok(serve_null()?);
         }
@@ -316,13 +342,11 @@ fn interruption() -> Result<Arc<AtomicBool>, BenchError> {
 }
 
 fn write_page(path: &Path, runs: BenchReport) -> Result<(), BenchError> {
-    let failed = |source| BenchError::Page {
+    let page = render(&[Input::Bench(runs)])?;
+    fs::write(path, page).map_err(|source| BenchError::Page {
         path: path.to_path_buf(),
         source,
-    };
-    let page = report::render(&[report::Input::Bench(runs)]);
-    let page = page.map_err(|error| failed(io::Error::other(error)))?;
-    fs::write(path, page).map_err(failed)
+    })
 }
 
 /// What the generator can do at most, measured once for scenarios whose producers are alike.
