@@ -4,23 +4,25 @@ import argparse
 import datetime
 import json
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-from comparison import limits, result, schedule, start, tables, turn
+from comparison import catch_up, limits, result, schedule, start, tables, turn
 from comparison.brokers import KafkaMeasured, Other, SillonMeasured
 from comparison.cells import CELLS
+from comparison.generator import Times
 from comparison.sampler import Sampler
 from harness.broker import TARGET
 from harness.device import Device
 
 PAIRS = 5
-TIMES = turn.Times(warm_up_s=2.0, measured_s=8.0)
-QUICK_TIMES = turn.Times(warm_up_s=1.0, measured_s=4.0)
-WARMING_TIMES = turn.Times(warm_up_s=1.0, measured_s=3.0)
+TIMES = Times(warm_up_s=2.0, measured_s=8.0)
+QUICK_TIMES = Times(warm_up_s=1.0, measured_s=4.0)
+WARMING_TIMES = Times(warm_up_s=1.0, measured_s=3.0, is_warming=True)
 IDLE_S = 5
 LIMIT_S, LIMIT_REPETITIONS = 1.0, 3
 # What a turn takes beside its load: topics, verification, waiting for the device.
@@ -94,7 +96,7 @@ def plan(options):
         sys.exit(f"bench/compare: no cell's name contains any of {options.only}; --list names them")
     times = QUICK_TIMES if options.quick else TIMES
     if options.seconds:
-        times = turn.Times(times.warm_up_s, options.seconds)
+        times = Times(times.warm_up_s, options.seconds)
     return cells, options.pairs or (1 if options.quick else PAIRS), times
 
 
@@ -102,7 +104,7 @@ def seconds_of(cell, brokers_count, pairs, times):
     """How long it takes, about."""
     if cell.kind == "start":
         return pairs * brokers_count * START_S
-    runs = 2 if cell.kind == "catch-up" else 1
+    runs = 3 if cell.kind == "catch-up" else 1
     turn_s = runs * (times.warm_up_s + times.measured_s + TURN_OVERHEAD_S)
     warming_s = runs * (WARMING_TIMES.warm_up_s + WARMING_TIMES.measured_s + TURN_OVERHEAD_S)
     limits_s = 4 * (LIMIT_REPETITIONS + 1) * LIMIT_S if cell.kind in limits.KINDS else 0
@@ -191,7 +193,10 @@ class Comparison:
         """JIT, memory and file systems see every scenario before the first of them is measured."""
         for durability in cell.classes:
             for broker in brokers:
-                turn.take(self.work, cell, durability, broker, 0, WARMING_TIMES)
+                run = attempt(broker, 0, lambda: act_of(cell)(
+                    self.work, cell, durability, broker, 0, WARMING_TIMES))
+                if run["refused"]:
+                    say(f"warming {broker.name}: {run['refused']}")
 
     def measure(self, cell, brokers):
         limit = None
@@ -200,7 +205,7 @@ class Comparison:
         for durability in cell.classes:
             runs = []
             for number, broker in schedule.order(brokers, self.pairs):
-                runs.append(attempt(broker, number, lambda: turn.take(
+                runs.append(attempt(broker, number, lambda: act_of(cell)(
                     self.work, cell, durability, broker, number, self.times)))
                 self.tell(cell, durability, runs[-1])
             self.add(result.cell_result(cell, durability, runs, limit))
@@ -245,6 +250,11 @@ class Comparison:
         return result.document(self.machine, settings, brokers, self.results, self.idle, self.began)
 
 
+def act_of(cell):
+    """What makes a run of a cell."""
+    return catch_up.take if cell.kind == "catch-up" else turn.take
+
+
 def attempt(broker, number, act):
     """A run; of one that could not be, what went wrong."""
     try:
@@ -275,6 +285,7 @@ def main(arguments=None):
         for cell in cells:
             print(f"{cell.name:28} class {' '.join(cell.classes)}  {cell.title}")
         return 0
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # as Ctrl-C: brokers end with us
     work = Work(options.dir)
     try:
         return show(Comparison(work, options).run(), options.format)

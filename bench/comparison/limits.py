@@ -8,7 +8,7 @@ from harness.broker import TARGET
 BINARY = TARGET / "release" / "physical-limits"
 RESPONSE_BYTES = 64        # of an acknowledgement, about
 REQUEST_BYTES = 128        # of a fetch, about
-FETCHED_BYTES = 1 << 20    # what an answer to it carries
+FETCHED_BYTES = 8 << 20    # what an answer to it carries, about
 KINDS = ("produce", "latency", "fetch")  # of cells whose bytes can be moved without a broker
 TCP, TCP_SINGLE = "tcp: all in flight", "tcp: one at a time"
 DISK, DISK_SINGLE = "disk: all in flight, one flush", "disk: one at a time, one flush"

@@ -49,8 +49,9 @@ def times(spread):
 
 
 def digits(number):
-    decimals = 0 if number >= 100 else 1 if number >= 10 else 2 if number >= 0.1 else 3
-    return f"{number:.{decimals}f}"
+    if number < 0.1:
+        return f"{number:.2g}"
+    return f"{number:.{0 if number >= 100 else 1 if number >= 10 else 2}f}"
 
 
 def tables(document):

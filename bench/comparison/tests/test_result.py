@@ -4,7 +4,7 @@ import datetime
 import tomllib
 import unittest
 
-from comparison import result, tables, turn
+from comparison import generator, result, tables
 from comparison.brokers import KafkaMeasured, SillonMeasured
 from comparison.cells import CELLS, FIGURES
 from comparison.tests.fixtures import run
@@ -34,14 +34,14 @@ class Scenarios(unittest.TestCase):
             if cell.kind == "start":
                 continue
             for durability in cell.classes:
-                text = turn.scenario(cell, KafkaMeasured, durability, turn.Times(2.0, 8.0))
+                text = generator.scenario(cell, KafkaMeasured, durability, generator.Times(2.0, 8.0))
                 read = tomllib.loads(text)
                 for key, value in cell.scenario.items():
                     self.assertEqual(read[key], value)
 
     def test_the_classes_differ_in_the_topics_configuration_alone(self):
         def configs(broker, durability):
-            text = turn.scenario(CELL, broker, durability, turn.Times(2.0, 8.0))
+            text = generator.scenario(CELL, broker, durability, generator.Times(2.0, 8.0))
             return tomllib.loads(text)["topic_configs"]
         self.assertEqual(configs(KafkaMeasured, "A"), {})
         self.assertEqual(configs(KafkaMeasured, "B"), {"flush.messages": "1"})
