@@ -16,10 +16,13 @@ pub fn count(value: u64) -> String {
     grouped(value as f64)
 }
 
-/// A ratio: two digits behind the point, less when it is large, more when it is small.
+/// A ratio: two digits behind the point, less when it is large; two that count when it is small.
 pub fn ratio(value: f64) -> String {
     match value {
-        value if value < 0.1 => figure(value),
+        value if value > 0.0 && value < 0.1 => {
+            let decimals = (1 - value.log10().floor() as i32).clamp(2, 8) as usize;
+            format!("{value:.decimals$}")
+        }
         value if value >= 100.0 => format!("{value:.0}"),
         value if value >= 10.0 => format!("{value:.1}"),
         _ => format!("{value:.2}"),
@@ -64,7 +67,7 @@ mod tests {
 
     #[test]
     fn a_ratio_has_fewer_digits_the_larger_it_is() {
-        let ratios = [0.0123, 0.333, 12.34, 123.4].map(ratio);
-        assert_eq!(ratios, ["0.0123", "0.33", "12.3", "123"]);
+        let ratios = [0.0, 0.01234, 0.333, 12.34, 123.4].map(ratio);
+        assert_eq!(ratios, ["0.00", "0.012", "0.33", "12.3", "123"]);
     }
 }

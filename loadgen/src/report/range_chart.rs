@@ -60,6 +60,8 @@ const NAME_PX: f64 = 17.0;
 /// Of the numbers at the right.
 const NUMBER_PX: f64 = 62.0;
 const NAMES_PX: f64 = 196.0;
+/// Of a digit at the axes' size of text.
+const DIGIT_PX: f64 = 7.2;
 
 impl RangeChart {
     /// As a figure of the page; nothing when there is nothing to show.
@@ -136,11 +138,12 @@ impl RangeChart {
         for (value, name) in scale.ticks() {
             let at = across(value);
             drawing.line("grid", (at, TOP_PX), (at, bottom));
-            // Names that would touch the last one are left out.
-            let half = 3.6 * name.chars().count() as f64;
-            if at - half > free_from {
-                drawing.text("tick", (at, bottom + 16.0), Anchor::Middle, name);
-                free_from = at + half + 4.0;
+            // Names stay within the drawing, and those that would touch the last are left out.
+            let half = DIGIT_PX / 2.0 * name.chars().count() as f64;
+            let middle = at.max(half);
+            if middle - half > free_from {
+                drawing.text("tick", (middle, bottom + 16.0), Anchor::Middle, name);
+                free_from = middle + half + 4.0;
             }
         }
         drawing.line("base", (left_px, bottom), (right_px, bottom));
