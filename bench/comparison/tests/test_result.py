@@ -4,7 +4,7 @@ import datetime
 import tomllib
 import unittest
 
-from comparison import generator, result, tables
+from comparison import generator, limits, result, tables
 from comparison.brokers import KafkaMeasured, SillonMeasured
 from comparison.cells import CELLS, FIGURES
 from comparison.tests.fixtures import run
@@ -67,6 +67,12 @@ class Document(unittest.TestCase):
         self.assertAlmostEqual(class_a["control"]["requests_per_s"]["median"], 1.1)
         self.assertEqual(class_a["limits"]["bound"], 900.0)
         self.assertEqual(class_b["limits"]["bound"], 500.0)
+
+    def test_a_limit_is_the_best_of_its_repetitions(self):
+        values = {"requests/s": [3.0, 5.0, 4.0], "p99 us": [30.0, 20.0, 40.0]}
+        rows = [{"name": "tcp", "values": {column: {"repetitions": found}
+                                           for column, found in values.items()}}]
+        self.assertEqual(limits.best(rows), {"tcp": {"requests/s": 5.0, "p99 us": 20.0}})
 
     def test_markdown_has_a_row_for_every_broker_and_ratio(self):
         text = tables.markdown(document())
