@@ -22,7 +22,7 @@ pub enum BatchError {
         /// Bytes behind the first batch.
         trailing: usize,
     },
-    /// INVALID_RECORD: an old message format, or no batch at all.
+    /// INVALID_RECORD for an old message format; CORRUPT_MESSAGE for what never was one.
     #[error("magic {magic}; only record batches v2 (magic 2) are accepted")]
     Magic {
         /// The field.
@@ -189,6 +189,10 @@ impl BatchError {
     pub fn class(&self) -> BatchErrorClass {
         match self {
             BatchError::Length { .. } | BatchError::Crc { .. } => BatchErrorClass::CorruptMessage,
+            // 0 and 1 are Kafka's older formats; anything else never was one.
+            BatchError::Magic { magic } if !(0..=1).contains(magic) => {
+                BatchErrorClass::CorruptMessage
+            }
             BatchError::TooLarge { .. } | BatchError::DecompressedTooLarge { .. } => {
                 BatchErrorClass::MessageTooLarge
             }
