@@ -23,10 +23,21 @@ const NAMES: [&str; STAGES] = [
     "written",
 ];
 
+/// Requests that are kept with all their stamps.
+const SLOWEST_MAX: usize = 8;
+
 /// How long the requests of one shard's connections took from stage to stage.
 #[derive(Default)]
 pub(crate) struct Stages {
     apis: BTreeMap<Api, OfApi>,
+    /// The slowest requests but fetches, which wait because they are told to. The slowest first.
+    slowest: Vec<Slow>,
+}
+
+struct Slow {
+    whole_ns: u64,
+    api: Api,
+    stamps: Stamps,
 }
 
 /// Made when an API is first used: a histogram takes about 30 KiB.
@@ -52,14 +63,40 @@ impl Stages {
             record(&mut of_api.steps[stage], at.saturating_sub(before));
             before = before.max(*at);
         }
-        record(&mut of_api.whole, before - first);
+        let whole_ns = before - first;
+        record(&mut of_api.whole, whole_ns);
         if stamps.at_ns[Stage::Owned as usize] != 0 {
             *of_api.owners.entry(stamps.owner).or_default() += 1;
         }
+        if api != Api::Fetch {
+            self.keep_if_slow(api, stamps, whole_ns);
+        }
+    }
+
+    fn keep_if_slow(&mut self, api: Api, stamps: &Stamps, whole_ns: u64) {
+        if self.slowest.len() == SLOWEST_MAX {
+            if self.slowest[SLOWEST_MAX - 1].whole_ns >= whole_ns {
+                return;
+            }
+            self.slowest.pop();
+        }
+        let slower = self
+            .slowest
+            .partition_point(|slow| slow.whole_ns >= whole_ns);
+        let stamps = *stamps;
+        self.slowest.insert(
+            slower,
+            Slow {
+                whole_ns,
+                api,
+                stamps,
+            },
+        );
     }
 
     /// One line per API: how many requests, the median, 99th and 99.9th percentile of the whole
-    /// and of each stage, in us, and how many requests which shard owned.
+    /// and of each stage, in us, and how many requests which shard owned. Then one for each of the
+    /// slowest requests: what it spent before each stage.
     pub(crate) fn lines(&self) -> Vec<String> {
         let line = |(api, of_api): (&Api, &OfApi)| {
             let whole = of_api.whole.as_ref()?;
@@ -74,7 +111,27 @@ impl Stages {
             }
             Some(line)
         };
-        self.apis.iter().filter_map(line).collect()
+        let apis = self.apis.iter().filter_map(line);
+        apis.chain(self.slowest.iter().map(Slow::line)).collect()
+    }
+}
+
+impl Slow {
+    /// Where the time went, in us.
+    fn line(&self) -> String {
+        let mut line = format!("slow {}: {} us", self.api, self.whole_ns / 1000);
+        let mut before = None;
+        for (name, at) in NAMES
+            .iter()
+            .zip(self.stamps.at_ns)
+            .filter(|(_, at)| *at != 0)
+        {
+            if let Some(before) = before {
+                let _ = write!(line, ", {name} {}", at.saturating_sub(before) / 1000);
+            }
+            before = before.max(Some(at));
+        }
+        line
     }
 }
 
@@ -106,10 +163,30 @@ mod tests {
         stages.record(Api::Produce, &stamps);
         stages.record(Api::Metadata, &Stamps::default());
         let lines = stages.lines();
-        assert_eq!(lines.len(), 1);
         let expected = "Produce: 1 requests, whole 120/120/120 us, parsed 10/10/10 us, \
                         flushed 100/100/100 us, written 10/10/10 us";
-        assert_eq!(lines[0], expected);
+        let slow = "slow Produce: 120 us, parsed 10, flushed 100, written 10";
+        assert_eq!(lines, [expected, slow]);
+    }
+
+    #[test]
+    fn the_slowest_requests_are_kept_slowest_first_and_fetches_are_not() {
+        let mut stages = Stages::default();
+        let ten = SLOWEST_MAX as u64 + 2;
+        for us in (1..=ten).rev().chain(1..=ten) {
+            let mut stamps = Stamps::default();
+            stamps.mark(Stage::Received, 1_000_000);
+            stamps.mark(Stage::Written, 1_000_000 + us * 1_000);
+            stages.record(Api::Metadata, &stamps);
+            stamps.mark(Stage::Written, 9_000_000);
+            stages.record(Api::Fetch, &stamps);
+        }
+        let kept: Vec<u64> = stages
+            .slowest
+            .iter()
+            .map(|slow| slow.whole_ns / 1000)
+            .collect();
+        assert_eq!(kept, [10, 10, 9, 9, 8, 8, 7, 7]);
     }
 
     #[test]
