@@ -31,7 +31,7 @@ const PARTITIONS_MAX: u32 = 100_000;
 /// a topic that takes more is asked for under `topic_configs`.
 const BATCH_BYTES_MAX: u64 = 64 << 20;
 
-/// What a run does. The order of a run: topics are created, every partition gets a batch or
+/// What a run does. The order of a run: topics are created, every partition gets batches or
 /// `preload_mib` is written, consumers start, producers warm up for `warm_up_s` and are measured
 /// for `duration_s`, everything that was acknowledged is verified, topics are deleted.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -55,8 +55,9 @@ pub struct Scenario {
     pub topic_configs: BTreeMap<String, String>,
     /// What is written before anything is measured, in MiB of values.
     pub preload_mib: u64,
-    /// Whether every partition gets a batch before the warm-up. What a broker does at the first
-    /// append to a partition (Kafka creates and flushes a file) is not what is measured.
+    /// Whether every partition gets its first batches before the warm-up: 8 KiB and a batch more.
+    /// What a broker does once per partition (Kafka creates files and maps indexes) is not what is
+    /// measured. Where `preload_mib` is written, that is enough.
     pub primes: bool,
     /// What records and batches look like.
     pub records: Records,
