@@ -148,6 +148,11 @@ impl FetchSessions {
         self.sessions.remove(&id);
     }
 
+    /// Whether there is ever room for a session of so many partitions.
+    pub(crate) fn could_hold(&self, partitions: usize) -> bool {
+        self.sessions_max > 0 && partitions <= self.partitions_max
+    }
+
     /// Keeps a session that a client opens. Its id, 0 when there is no room for it: the client
     /// goes on without one.
     pub(crate) fn open(
@@ -156,7 +161,7 @@ impl FetchSessions {
         now_ms: u64,
         mut draw: impl FnMut() -> i32,
     ) -> i32 {
-        if session.len() > self.partitions_max {
+        if !self.could_hold(session.len()) {
             return 0;
         }
         while self.sessions.len() >= self.sessions_max
@@ -377,6 +382,8 @@ mod tests {
     #[test]
     fn partitions_of_all_sessions_are_bounded() {
         let mut sessions = FetchSessions::of(10, 5);
+        assert!(sessions.could_hold(5) && !sessions.could_hold(6));
+        assert!(!FetchSessions::of(0, 5).could_hold(1));
         assert_eq!(sessions.open(session(6), 0, || 1), 0);
         assert_eq!(sessions.open(session(3), 0, || 1), 1);
         assert_eq!(sessions.open(session(3), 0, || 2), 0);

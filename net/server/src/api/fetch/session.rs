@@ -44,6 +44,8 @@ impl InSession {
         }
         match epoch {
             NO_SESSION => Ok(InSession::None),
+            // Nothing is kept while the fetch waits of what could not be kept behind it.
+            NEW_SESSION if !sessions.could_hold(request.partitions.len()) => Ok(InSession::None),
             NEW_SESSION => {
                 let mut session = Session::default();
                 ask(context, request, &mut session);
