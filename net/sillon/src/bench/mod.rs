@@ -257,6 +257,7 @@ impl BenchArgs {
             (true, true) => scenarios::demonstration(),
             (true, false) => vec![Scenario {
                 name: "flags".to_string(),
+                description: "What the command line says".to_string(),
                 ..Scenario::default()
             }],
         };

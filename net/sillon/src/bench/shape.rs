@@ -46,7 +46,7 @@ pub struct ShapeArgs {
     /// How batches are compressed
     #[arg(long, value_enum, value_name = "CODEC")]
     compression: Option<CodecFlag>,
-    /// Keys: none, uniform:COUNT, or zipf:COUNT[:EXPONENT]
+    /// Keys: none, uniform:COUNT, zipf:COUNT or zipf:COUNT:EXPONENT
     #[arg(long, value_name = "DISTRIBUTION", value_parser = keys)]
     keys: Option<Keys>,
     /// Idempotent producers
@@ -106,7 +106,7 @@ enum CodecFlag {
 }
 
 fn keys(text: &str) -> Result<Keys, String> {
-    let wrong = || "none, uniform:COUNT or zipf:COUNT[:EXPONENT] is needed".to_string();
+    let wrong = || "none, uniform:COUNT, zipf:COUNT or zipf:COUNT:EXPONENT is needed".to_string();
     let mut parts = text.split(':');
     let kind = parts.next().unwrap_or_default();
     let count = parts
