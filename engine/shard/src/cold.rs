@@ -219,15 +219,6 @@ async fn note_place(
     end: u64,
     limit: u64,
 ) -> Result<(), ColdError> {
-    let mut next = None;
-    let visit = |batch: Passed| {
-        next = Some(batch.base_offset);
-        false
-    };
-    files.walk(segment_base, end, limit, visit).await?;
-    files.partition(|partition| {
-        if let Some(next) = next {
-            partition.places.note(next, segment_base, end);
-        }
-    })
+    let next = files.header(segment_base, end, limit).await?.base_offset;
+    files.partition(|partition| partition.places.note(next, segment_base, end))
 }

@@ -130,8 +130,8 @@ impl State {
                 Ok(None) => {
                     is_cold = true;
                     entry.outcome = None;
-                    // Its size is not known yet: what follows waits for the next request.
-                    total = total.max(max_bytes);
+                    // Its size is not known yet: what follows gets what it leaves at least.
+                    total += room.min(entry.max_bytes).max(1);
                 }
                 Err(refusal) => {
                     is_urgent = true;

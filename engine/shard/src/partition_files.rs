@@ -171,6 +171,19 @@ impl<'a> PartitionFiles<'a> {
         found.ok_or_else(|| self.no_batch(segment_base, limit))
     }
 
+    /// The header of the batch that begins at `position`, below `limit`.
+    pub(crate) async fn header(
+        &self,
+        segment_base: Offset,
+        position: u64,
+        limit: u64,
+    ) -> Result<Passed, ColdError> {
+        let len = BATCH_HEADER_BYTES as u64;
+        let bytes = self.read(segment_base, position, len).await?;
+        let batch = passed(&bytes, position).filter(|batch| batch.size <= limit - position);
+        batch.ok_or_else(|| self.no_batch(segment_base, position))
+    }
+
     /// Passes over batch headers from `from` to `limit`, both borders of batches, until `visit`
     /// says false.
     pub(crate) async fn walk(
