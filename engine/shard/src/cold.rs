@@ -67,8 +67,15 @@ impl State {
 async fn cold_fetch(shared: Shared, io: Io, ticket: Ticket, mut fetch: Fetch) {
     let mut total = 0;
     for entry in &mut fetch.entries {
-        if let Some(known) = &entry.outcome {
-            total += known.as_ref().map_or(0, |fetched| fetched.records_bytes);
+        if let Some(known) = &mut entry.outcome {
+            if let Ok(fetched) = known {
+                // What came from a file before it may be a first batch that takes all the room.
+                if total + fetched.records_bytes > fetch.max_bytes && total > 0 {
+                    fetched.records.clear();
+                    fetched.records_bytes = 0;
+                }
+                total += fetched.records_bytes;
+            }
             continue;
         }
         let Some(files) = PartitionFiles::find(&shared, &io, entry.partition) else {
@@ -135,6 +142,10 @@ async fn fetch_file(
         let partition = &state.partitions[key];
         fetched.high_watermark = end;
         fetched.log_start_offset = partition.log.log_start();
+        if offset < fetched.log_start_offset {
+            // It was given up while something else of this request was read.
+            return Err(ColdError::Deleted);
+        }
         let records = &mut fetched.records;
         let plan = partition.log.read(offset, end, room, is_first, |slice| {
             records.push(Extent::Memory(slice));
@@ -143,8 +154,8 @@ async fn fetch_file(
             ReadPlan::File { segment_base, .. } => partition.places.find(offset, segment_base),
             _ => None,
         };
-        (plan, known)
-    })?;
+        Ok((plan, known))
+    })??;
     let (segment_base, limit) = match plan {
         ReadPlan::Empty => return Ok(fetched),
         ReadPlan::Memory(bytes) => {
