@@ -32,8 +32,6 @@ pub struct RawFile {
     ring: IoUring,
     file: File,
     buffer: ChunkWriter,
-    /// Where the first whole block of memory lies in the buffer, in bytes.
-    aligned_at: usize,
     position: u64,
     file_bytes: u64,
 }
@@ -50,10 +48,9 @@ impl RawFile {
             .truncate(true)
             .custom_flags(OFlags::DIRECT.bits() as i32)
             .open(path)?;
-        let mut buffer = ChunkWriter::unpooled(STEP_BYTES.max(write_bytes_max) + BLOCK_BYTES);
-        let aligned_at = buffer.spare_mut().as_ptr().align_offset(BLOCK_BYTES);
+        let mut buffer = ChunkWriter::unpooled(STEP_BYTES.max(write_bytes_max));
         for step in 0..file_bytes / STEP_BYTES as u64 {
-            let zeros = &buffer.spare_mut()[aligned_at..][..STEP_BYTES];
+            let zeros = &buffer.spare_mut()[..STEP_BYTES];
             file.write_all_at(zeros, step * STEP_BYTES as u64)?;
         }
         file.sync_all()?;
@@ -62,7 +59,6 @@ impl RawFile {
             ring: IoUring::new(8)?,
             file,
             buffer,
-            aligned_at,
             position: 0,
             file_bytes,
         })
@@ -78,7 +74,7 @@ impl RawFile {
             self.position = 0;
         }
         let fd = types::Fd(self.file.as_raw_fd());
-        let memory = self.buffer.spare_mut()[self.aligned_at..][..len].as_ptr();
+        let memory = self.buffer.spare_mut()[..len].as_ptr();
         let write = opcode::Write::new(fd, memory, len as u32).offset(self.position);
         let fsync = || opcode::Fsync::new(fd).flags(types::FsyncFlags::DATASYNC);
         self.position += len as u64;

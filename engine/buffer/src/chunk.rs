@@ -7,11 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering, fence};
 use crate::BLOCK_BYTES;
 use crate::pool::Shelf;
 
-/// Largest alignment that malloc gives by itself.
-const ALIGNMENT_BYTES: usize = 16;
-
-/// Memory with its reference count. Lives in a box of its own so that the bytes are whole blocks;
-/// the box travels with the memory through the pool, so reuse allocates nothing.
+/// Memory with its reference count. Lives in a box of its own so that the block-aligned bytes
+/// stay whole; the box travels with the memory through the pool, so reuse allocates nothing.
 pub(crate) struct Chunk {
     references: AtomicUsize,
     memory: NonNull<u8>,
@@ -47,11 +44,8 @@ impl Chunk {
         self.capacity
     }
 
-    /// Aligned for the processor alone: disks get copies. An allocator that is asked for more
-    /// takes old memory and clears it, where it would have fresh zeros from the system for nothing.
     fn layout(capacity: usize) -> Layout {
-        Layout::from_size_align(capacity, ALIGNMENT_BYTES)
-            .expect("a chunk is smaller than isize::MAX")
+        Layout::from_size_align(capacity, BLOCK_BYTES).expect("a chunk is smaller than isize::MAX")
     }
 }
 
@@ -299,9 +293,9 @@ mod tests {
     }
 
     #[test]
-    fn memory_comes_in_whole_blocks() {
+    fn memory_is_aligned_to_blocks() {
         let mut writer = ChunkWriter::unpooled(1);
         assert_eq!(writer.capacity(), BLOCK_BYTES);
-        assert_eq!(writer.spare_mut().len(), BLOCK_BYTES);
+        assert_eq!(writer.spare_mut().as_ptr() as usize % BLOCK_BYTES, 0);
     }
 }
