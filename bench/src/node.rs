@@ -87,6 +87,7 @@ impl<D: Disk> Node<D> {
             retention_check_ms: u64::MAX / 1_000_000,
             topic_defaults: TopicConfig::default(),
             settings: Default::default(),
+            groups: Default::default(),
         };
         let mut next = 0x5111_0000_u128 << 96;
         let entropy = Box::new(move || {

@@ -84,6 +84,7 @@ fn node_config(options: &NodeOptions, shards: u16) -> Result<NodeConfig, NodeErr
         retention_check_ms: options.retention_check_ms,
         topic_defaults: options.topic_defaults,
         settings: Arc::new(options.settings.clone()),
+        groups: options.groups,
     })
 }
 

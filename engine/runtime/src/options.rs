@@ -2,6 +2,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use sillon_controller::{ControllerOptions, Settings, TopicConfig};
+use sillon_group::GroupConfig;
 use sillon_record::BrokerId;
 
 use crate::{Clock, StopHandle, SystemClock};
@@ -41,6 +42,8 @@ pub struct NodeOptions {
     pub topic_defaults: TopicConfig,
     /// The broker's configuration as it was given, by Kafka's names: what clients are told.
     pub settings: Settings,
+    /// What consumer groups are held to.
+    pub groups: GroupConfig,
     /// What the controller fills in for requests that leave it to the broker.
     pub controller: ControllerOptions,
     /// How long a stopping node lets its services finish, in ms.
@@ -81,6 +84,7 @@ impl NodeOptions {
             port: 9092,
             topic_defaults: TopicConfig::default(),
             settings: Settings::new(),
+            groups: GroupConfig::default(),
             controller: ControllerOptions::default(),
             drain_ms: DRAIN_MS,
             clock: Arc::new(SystemClock::new()),

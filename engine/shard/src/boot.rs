@@ -10,6 +10,7 @@ use sillon_buffer::{ChunkWriter, Slice};
 use sillon_controller::{
     BrokerSettings, Image, MetadataRecord, Settings, TopicConfig, encode_append,
 };
+use sillon_group::GroupConfig;
 use sillon_journal::{ChainPoint, Incarnation, JournalId, RingLayout};
 use sillon_log::{
     CheckpointBuilder, MANIFEST_FILE, META_PROPERTIES_FILE, Manifest, ManifestError,
@@ -88,6 +89,8 @@ pub struct NodeConfig {
     pub topic_defaults: TopicConfig,
     /// The broker's configuration as it was given, by Kafka's names: what clients are told.
     pub settings: Arc<Settings>,
+    /// What consumer groups are held to.
+    pub groups: GroupConfig,
 }
 
 /// Why a node cannot start. The text names the place and the way out.
@@ -530,6 +533,7 @@ impl Start {
             ring,
             incarnation: Incarnation((self.entropy)()),
             memory: ShardMemory::of(self.config.memory_bytes, shards),
+            groups: self.config.groups,
             recovery_bytes_max: self.config.recovery_bytes_max / u64::from(shards.max(1)),
             retention_check_ms: self.config.retention_check_ms,
             ring_zeroed_bytes: None,

@@ -190,7 +190,7 @@ async fn fetch_file(
 
 /// Where a read from `begin` on ends: at a batch's border, within `room` when more than one batch
 /// is given. The first batch is given whole in any case when `is_first`.
-async fn extent_end(
+pub(crate) async fn extent_end(
     files: &PartitionFiles<'_>,
     segment_base: Offset,
     begin: u64,

@@ -1,6 +1,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use sillon_group::GroupConfig;
 use sillon_journal::{Incarnation, JournalId, RingLayout};
 use sillon_record::BrokerId;
 
@@ -23,6 +24,8 @@ pub struct ShardConfig {
     pub incarnation: Incarnation,
     /// What it may keep in memory.
     pub memory: ShardMemory,
+    /// What its consumer groups are held to.
+    pub groups: GroupConfig,
     /// Journal bytes after which a checkpoint begins: bounds what a restart replays.
     pub recovery_bytes_max: u64,
     /// How often segments are looked through for what retention lets go, in ms.

@@ -32,6 +32,7 @@ impl State {
         for record in records {
             match record {
                 MetadataRecord::TopicRemoved { id } => {
+                    self.remove_topic_from_groups(io, *id);
                     self.remove_topic(io, *id);
                     self.image.apply(record);
                 }
@@ -40,6 +41,13 @@ impl State {
                 } => {
                     self.image.apply(record);
                     self.add(io, *topic, *partition);
+                    self.add_group_partition(
+                        io,
+                        TopicPartition {
+                            topic: *topic,
+                            partition: *partition,
+                        },
+                    );
                 }
                 MetadataRecord::TopicConfig { topic, .. } => {
                     self.image.apply(record);

@@ -6,6 +6,7 @@ use sillon_journal::{EntryKind, EntryMeta};
 use sillon_log::Verdict;
 use sillon_record::{Offset, TimestampType};
 
+use crate::group::COORDINATOR;
 use crate::partition::{Readiness, Waiter};
 use crate::procedure::Io;
 use crate::round::FLUSH_AFTER_MS;
@@ -336,7 +337,13 @@ impl State {
         else {
             unreachable!("matched above");
         };
-        self.reply(ticket, Request::Produce(produce));
+        if ticket.shard == COORDINATOR {
+            let entry = produce.entries.first();
+            self.groups
+                .ended(ticket.key, &entry.and_then(|e| e.outcome));
+        } else {
+            self.reply(ticket, Request::Produce(produce));
+        }
     }
 
     /// Acknowledges what the high watermark has reached.

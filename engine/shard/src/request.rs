@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use sillon_buffer::Slice;
 pub use sillon_log::KnownProducer;
+use sillon_group::{GroupRequest, GroupResponse};
 use sillon_record::{LeaderEpoch, Offset, TopicPartition, ValidBatch};
 
 /// A shard of this node, counted from 0.
@@ -87,6 +88,21 @@ pub enum Request {
     Describe(Vec<Describe>),
     /// Give up the records before an offset.
     DeleteRecords(Vec<DeleteRecords>),
+    /// Something about consumer groups, for the shard that owns their partition
+    /// ([`crate::group_partition`]).
+    Group(Box<GroupCall>),
+}
+
+/// The topic that has the groups' records.
+pub const OFFSETS_TOPIC: &str = "__consumer_offsets";
+
+/// A question about consumer groups, or its answer.
+#[derive(Debug)]
+pub enum GroupCall {
+    /// To the shard.
+    Ask(GroupRequest),
+    /// Back.
+    Answer(GroupResponse),
 }
 
 /// Batches for partitions of one shard.

@@ -194,6 +194,7 @@ impl State {
             self.refuse_all(key, Refusal::Storage);
         }
         self.refuse_fetches(Refusal::Storage);
+        self.close_groups();
         self.actions.push(Action::Failed(reason));
     }
 }

@@ -10,6 +10,7 @@ use sillon_record::{PartitionIncarnation, TopicPartition};
 use slab::Slab;
 
 use crate::checkpoint::{encode, header, store, write_side_files};
+use crate::group::Groups;
 use crate::layout::ring_file;
 use crate::lifecycle::remove_folder;
 use crate::partition::Readiness;
@@ -37,6 +38,7 @@ impl Shard {
         let io = Io::new(0);
         let state = Rc::new_cyclic(|shared: &Weak<RefCell<State>>| {
             RefCell::new(State {
+                groups: Groups::new(config.groups),
                 shared: shared.clone(),
                 config,
                 now,
@@ -94,6 +96,7 @@ impl Shard {
             Event::Tick => {
                 let mut state = self.state.borrow_mut();
                 state.expire_fetches(&self.io);
+                state.tick_groups(&self.io);
                 state.ticked.raise(&self.io);
                 if matches!(state.phase, Phase::Failed(_)) {
                     // Whoever waits for something that cannot come any more.
@@ -120,6 +123,7 @@ impl Shard {
             Request::EpochEnds(questions) => state.epoch_ends(ticket, questions),
             Request::Describe(questions) => state.describe(ticket, questions),
             Request::DeleteRecords(wishes) => state.delete_records(&self.io, ticket, wishes),
+            Request::Group(call) => state.group(&self.io, ticket, *call),
         }
     }
 
@@ -128,11 +132,13 @@ impl Shard {
         self.procedures.run(&self.io);
         {
             let mut state = self.state.borrow_mut();
+            state.settle_groups(&self.io);
             state.submit_round(&self.io);
             state.checkpoint_if_due(&self.io);
         }
         self.procedures.run(&self.io);
         let mut state = self.state.borrow_mut();
+        state.settle_groups(&self.io);
         state.submit_round(&self.io);
         actions.append(&mut state.actions);
         self.io.drain(actions);
@@ -141,7 +147,8 @@ impl Shard {
 
 impl State {
     fn cancel(&mut self, ticket: Ticket) {
-        // Only a waiting fetch holds anything that nobody needs; an append goes on.
+        // Only a waiting fetch or group member holds anything that nobody needs; an append goes
+        // on.
         let parked = self.deadlines.iter().find_map(|(_, key)| {
             let is_it = matches!(
                 self.requests.get(*key),
@@ -149,8 +156,9 @@ impl State {
             );
             is_it.then_some(*key)
         });
-        if let Some(key) = parked {
-            self.unpark(key);
+        match parked {
+            Some(key) => drop(self.unpark(key)),
+            None => self.cancel_group_request(ticket),
         }
     }
 
@@ -159,6 +167,7 @@ impl State {
             Phase::Open => {
                 self.phase = Phase::Stopping;
                 self.refuse_fetches(crate::Refusal::Stopping);
+                self.close_groups();
                 let shared = self.shared.upgrade().expect("a shard owns its state");
                 io.spawn(stop(shared, io.clone()));
             }
@@ -184,6 +193,7 @@ async fn open(shared: Shared, io: Io) {
             }
             io.spawn(zero_ring(shared.clone(), io.clone()));
             io.spawn(retain(shared.clone(), io.clone()));
+            state.open_groups(&io);
             for folder in std::mem::take(&mut state.config.leftovers) {
                 io.spawn(remove_folder(shared.clone(), io.clone(), folder));
             }

@@ -8,6 +8,7 @@ use sillon_journal::{Gather, RingLayout, Writer};
 use sillon_record::{Offset, PartitionIncarnation, TopicPartition};
 use slab::Slab;
 
+use crate::group::Groups;
 use crate::partition::Partition;
 use crate::procedure::{Io, Signal};
 use crate::{Action, FileId, LogLevel, Now, Produce, Request, ShardConfig, Ticket};
@@ -23,6 +24,8 @@ pub(crate) struct State {
     pub(crate) partitions: Slab<Partition>,
     pub(crate) by_id: BTreeMap<TopicPartition, usize>,
     pub(crate) requests: Slab<Pending>,
+    /// The coordinator of the groups whose records are in this shard's partitions.
+    pub(crate) groups: Groups,
     /// Waiting fetches by deadline (ns).
     pub(crate) deadlines: BTreeSet<(u64, usize)>,
     pub(crate) journal: Option<Journal>,

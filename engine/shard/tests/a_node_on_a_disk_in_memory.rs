@@ -1,5 +1,6 @@
 //! The whole of a node's storage, over a disk in memory.
 
+mod groups;
 mod node;
 
 use std::cell::RefCell;

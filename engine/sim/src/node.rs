@@ -76,6 +76,7 @@ impl Node {
             retention_check_ms: plan.retention_check_ms,
             topic_defaults: plan.topic_defaults,
             settings: Default::default(),
+            groups: Default::default(),
         };
         let mut entropy = random.fork();
         let mut actions = Vec::new();

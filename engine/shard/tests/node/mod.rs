@@ -211,6 +211,7 @@ pub fn config(shards: u16) -> NodeConfig {
         retention_check_ms: 1_000,
         topic_defaults: TopicConfig::default(),
         settings: Default::default(),
+        groups: Default::default(),
     }
 }
 
