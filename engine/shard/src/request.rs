@@ -1,8 +1,8 @@
 use std::sync::Arc;
 
 use sillon_buffer::Slice;
-pub use sillon_log::KnownProducer;
 use sillon_group::{GroupRequest, GroupResponse};
+pub use sillon_log::KnownProducer;
 use sillon_record::{LeaderEpoch, Offset, TopicPartition, ValidBatch};
 
 /// A shard of this node, counted from 0.

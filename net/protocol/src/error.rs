@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use sillon_group::GroupError;
 use sillon_shard::Refusal;
 
 use crate::wire::{Reader, WireError};
@@ -351,6 +352,32 @@ impl ErrorCode {
 impl fmt::Display for ErrorCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ({})", self.name(), self.code())
+    }
+}
+
+impl From<GroupError> for ErrorCode {
+    fn from(error: GroupError) -> ErrorCode {
+        match error {
+            GroupError::InvalidGroupId => ErrorCode::InvalidGroupId,
+            GroupError::UnknownMember => ErrorCode::UnknownMemberId,
+            GroupError::IllegalGeneration => ErrorCode::IllegalGeneration,
+            GroupError::InconsistentProtocol => ErrorCode::InconsistentGroupProtocol,
+            GroupError::InvalidSessionTimeout => ErrorCode::InvalidSessionTimeout,
+            GroupError::RebalanceInProgress => ErrorCode::RebalanceInProgress,
+            GroupError::FencedInstanceId => ErrorCode::FencedInstanceId,
+            GroupError::MemberIdRequired => ErrorCode::MemberIdRequired,
+            GroupError::GroupMaxSizeReached => ErrorCode::GroupMaxSizeReached,
+            GroupError::LoadInProgress => ErrorCode::CoordinatorLoadInProgress,
+            GroupError::NotAvailable => ErrorCode::CoordinatorNotAvailable,
+            GroupError::NotCoordinator => ErrorCode::NotCoordinator,
+            GroupError::OffsetMetadataTooLarge => ErrorCode::OffsetMetadataTooLarge,
+            GroupError::InvalidCommitOffsetSize => ErrorCode::InvalidCommitOffsetSize,
+            GroupError::GroupTooLarge => ErrorCode::UnknownServerError,
+            GroupError::GroupIdNotFound => ErrorCode::GroupIdNotFound,
+            GroupError::NonEmptyGroup => ErrorCode::NonEmptyGroup,
+            GroupError::GroupSubscribedToTopic => ErrorCode::GroupSubscribedToTopic,
+            GroupError::UnknownTopicOrPartition => ErrorCode::UnknownTopicOrPartition,
+        }
     }
 }
 

@@ -20,8 +20,24 @@ pub enum Api {
     ListOffsets = 2,
     /// Brokers, topics, partitions and who leads them.
     Metadata = 3,
+    /// Keep a group's offsets.
+    OffsetCommit = 8,
+    /// A group's offsets.
+    OffsetFetch = 9,
     /// Who coordinates a group or a transaction.
     FindCoordinator = 10,
+    /// Become a member of a group's next generation.
+    JoinGroup = 11,
+    /// A member of a group is alive.
+    Heartbeat = 12,
+    /// Members leave their group.
+    LeaveGroup = 13,
+    /// What a member of a group is assigned.
+    SyncGroup = 14,
+    /// Groups and their members.
+    DescribeGroups = 15,
+    /// The groups there are.
+    ListGroups = 16,
     /// What is served.
     ApiVersions = 18,
     /// Create topics.
@@ -48,6 +64,8 @@ pub enum Api {
     DescribeLogDirs = 35,
     /// Add partitions to topics.
     CreatePartitions = 37,
+    /// Delete groups without members.
+    DeleteGroups = 42,
     /// Elect leaders anew.
     ElectLeaders = 43,
     /// Change configurations key by key.
@@ -56,6 +74,8 @@ pub enum Api {
     AlterPartitionReassignments = 45,
     /// Partitions that are being moved.
     ListPartitionReassignments = 46,
+    /// Forget a group's offsets.
+    OffsetDelete = 47,
     /// What clients are held to.
     DescribeClientQuotas = 48,
     /// Hold clients to something.
@@ -199,6 +219,14 @@ const SMALL: Limits = Limits {
     array_elements_max: 100,
 };
 
+/// Requests of group members: what they say about themselves, and what a leader assigns. A group's
+/// members and their parts must fit into one record of at most 1 MiB; this is four times as much,
+/// so that who exceeds it hears so. 10,000 members assign or leave at once.
+const MEMBER: Limits = Limits {
+    frame_bytes_max: 4 << 20,
+    array_elements_max: 10_000,
+};
+
 /// Requests that carry records: as large as a frame may be. Topics, and partitions of all topics,
 /// are held to what a cluster has; records are not decoded.
 const RECORDS: Limits = Limits {
@@ -224,7 +252,15 @@ pub const SERVED: &[ApiSpec] = &[
     row(Api::Fetch, 4, 18, 12, NAMING),
     row(Api::ListOffsets, 1, 11, 6, NAMING),
     row(Api::Metadata, 0, 13, 9, NAMING),
+    row(Api::OffsetCommit, 2, 10, 8, NAMING),
+    row(Api::OffsetFetch, 1, 10, 6, NAMING),
     row(Api::FindCoordinator, 0, 6, 3, NAMING),
+    row(Api::JoinGroup, 0, 9, 6, MEMBER),
+    row(Api::Heartbeat, 0, 4, 4, SMALL),
+    row(Api::LeaveGroup, 0, 5, 4, MEMBER),
+    row(Api::SyncGroup, 0, 5, 4, MEMBER),
+    row(Api::DescribeGroups, 0, 6, 5, NAMING),
+    row(Api::ListGroups, 0, 5, 3, SMALL),
     row(Api::ApiVersions, 0, 5, 3, SMALL),
     row(Api::CreateTopics, 2, 7, 5, NAMING),
     row(Api::DeleteTopics, 1, 6, 4, NAMING),
@@ -239,10 +275,12 @@ pub const SERVED: &[ApiSpec] = &[
     row(Api::AlterConfigs, 0, 2, 2, NAMING),
     row(Api::DescribeLogDirs, 1, 5, 2, NAMING),
     row(Api::CreatePartitions, 0, 3, 2, NAMING),
+    row(Api::DeleteGroups, 0, 3, 2, NAMING),
     row(Api::ElectLeaders, 0, 2, 2, NAMING),
     row(Api::IncrementalAlterConfigs, 0, 1, 1, NAMING),
     row(Api::AlterPartitionReassignments, 0, 1, 0, NAMING),
     row(Api::ListPartitionReassignments, 0, 0, 0, NAMING),
+    row(Api::OffsetDelete, 0, 0, i16::MAX, NAMING),
     row(Api::DescribeClientQuotas, 0, 1, 1, SMALL),
     row(Api::AlterClientQuotas, 0, 1, 1, NAMING),
     row(Api::DescribeUserScramCredentials, 0, 0, 0, NAMING),

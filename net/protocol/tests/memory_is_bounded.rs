@@ -70,6 +70,16 @@ fn read(api: Api, version: i16, frame: &Slice) {
         Api::DescribeUserScramCredentials => {
             generated::<DescribeUserScramCredentialsRequest>(frame, version)
         }
+        Api::OffsetCommit => generated::<OffsetCommitRequest>(frame, version),
+        Api::OffsetFetch => generated::<OffsetFetchRequest>(frame, version),
+        Api::JoinGroup => generated::<JoinGroupRequest>(frame, version),
+        Api::Heartbeat => generated::<HeartbeatRequest>(frame, version),
+        Api::LeaveGroup => generated::<LeaveGroupRequest>(frame, version),
+        Api::SyncGroup => generated::<SyncGroupRequest>(frame, version),
+        Api::DescribeGroups => generated::<DescribeGroupsRequest>(frame, version),
+        Api::ListGroups => generated::<ListGroupsRequest>(frame, version),
+        Api::DeleteGroups => generated::<DeleteGroupsRequest>(frame, version),
+        Api::OffsetDelete => generated::<OffsetDeleteRequest>(frame, version),
         Api::DescribeQuorum => generated::<DescribeQuorumRequest>(frame, version),
         Api::UpdateFeatures => generated::<UpdateFeaturesRequest>(frame, version),
         Api::DescribeProducers => generated::<DescribeProducersRequest>(frame, version),

@@ -1,6 +1,6 @@
 use std::collections::VecDeque;
 use std::io;
-use std::net::TcpStream;
+use std::net::{IpAddr, TcpStream};
 use std::rc::Rc;
 
 use bytes::BytesMut;
@@ -27,6 +27,8 @@ pub(crate) struct Connection {
     place: usize,
     /// By which listener it came.
     listener: usize,
+    /// Where it comes from.
+    peer: Option<IpAddr>,
     in_flight: InFlight,
 }
 
@@ -55,6 +57,7 @@ impl Connection {
         stream: TcpStream,
         listener: usize,
     ) -> io::Result<Connection> {
+        let peer = stream.peer_addr().ok().map(|address| address.ip());
         let liveness = Rc::new(Liveness {
             socket: crate::sys::Socket::new(stream)?,
             read_deadline_ns: u64::MAX.into(),
@@ -66,6 +69,7 @@ impl Connection {
             liveness,
             place,
             listener,
+            peer,
             in_flight: InFlight::default(),
         })
     }
@@ -147,6 +151,7 @@ impl Connection {
             &header,
             is_first,
             self.listener,
+            self.peer,
             received_ns,
             permit,
         );

@@ -1,4 +1,5 @@
 use std::cell::{Cell, RefCell};
+use std::net::IpAddr;
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -40,6 +41,8 @@ pub(crate) struct Context {
     pub stages: RefCell<Stages>,
     pub fetch_bytes_max: u64,
     pub auto_create_topics: bool,
+    /// `offsets.topic.num.partitions`
+    pub offsets_partitions: i32,
     pub sessions: RefCell<FetchSessions>,
     pub connections: RefCell<Slab<Rc<Liveness>>>,
 }
@@ -71,6 +74,8 @@ pub(crate) struct Incoming {
     pub is_first: bool,
     /// By which listener that connection came.
     pub listener: usize,
+    /// Where that connection comes from.
+    pub peer: Option<IpAddr>,
     pub stamps: Stamps,
     /// Kept as long as the frame is.
     pub permit: StaticPermit,
@@ -103,6 +108,7 @@ impl Incoming {
         header: &RequestHeader<'_>,
         is_first: bool,
         listener: usize,
+        peer: Option<IpAddr>,
         received_ns: u64,
         permit: StaticPermit,
     ) -> Incoming {
@@ -116,6 +122,7 @@ impl Incoming {
             frame,
             is_first,
             listener,
+            peer,
             stamps,
             permit,
         }

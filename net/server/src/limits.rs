@@ -85,6 +85,9 @@ pub const DRAIN_MS: u64 = 2_000;
 /// told to ask again.
 pub const AUTO_CREATE_MS: u64 = 5_000;
 
+/// Partitions of `__consumer_offsets`, unless the options say otherwise: Kafka's.
+pub const OFFSETS_PARTITIONS: i32 = 50;
+
 /// How long a creation or deletion is waited for at most, in ms, whatever the client says.
 pub const ADMIN_MS_MAX: u64 = 120_000;
 

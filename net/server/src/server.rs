@@ -22,8 +22,8 @@ use crate::context::{Context, Told};
 use crate::fetch_sessions::FetchSessions;
 use crate::helper::Helpers;
 use crate::limits::{
-    BACKLOG, CONNECTIONS_MAX, DRAIN_MS, FETCH_BYTES_MAX, FETCH_SESSIONS_MAX, RECEIVE_BYTES,
-    SEND_BYTES, SWEEP_MS,
+    BACKLOG, CONNECTIONS_MAX, DRAIN_MS, FETCH_BYTES_MAX, FETCH_SESSIONS_MAX, OFFSETS_PARTITIONS,
+    RECEIVE_BYTES, SEND_BYTES, SWEEP_MS,
 };
 use crate::receive::ReceiveBudget;
 use crate::send::ColdReader;
@@ -59,6 +59,8 @@ pub struct ServerOptions {
     pub data_dir: PathBuf,
     /// `auto.create.topics.enable`: Metadata makes topics that clients ask for.
     pub auto_create_topics: bool,
+    /// `offsets.topic.num.partitions`: partitions of `__consumer_offsets`, when it is created.
+    pub offsets_partitions: i32,
     /// Connections of all shards together.
     pub connections_max: usize,
     /// `max.incremental.fetch.session.cache.slots`: fetch sessions (KIP-227) of all shards
@@ -84,6 +86,7 @@ impl ServerOptions {
             more: Vec::new(),
             data_dir: data_dir.into(),
             auto_create_topics: true,
+            offsets_partitions: OFFSETS_PARTITIONS,
             connections_max: CONNECTIONS_MAX,
             fetch_sessions_max: FETCH_SESSIONS_MAX,
             fetch_bytes_max: FETCH_BYTES_MAX,
@@ -284,6 +287,7 @@ impl Shared {
             stages: RefCell::new(Stages::default()),
             fetch_bytes_max: self.options.fetch_bytes_max,
             auto_create_topics: self.options.auto_create_topics,
+            offsets_partitions: self.options.offsets_partitions,
             sessions: RefCell::new(FetchSessions::new(
                 self.options.fetch_sessions_max,
                 shards as usize,

@@ -174,6 +174,7 @@ impl ServeArgs {
         node.broker = BrokerId(config.node_id());
         node.host = host;
         node.port = port;
+        node.groups = config.groups();
         node.topic_defaults = config.topics;
         node.retention_check_ms = config.number("log.retention.check.interval.ms") as u64;
         node.controller = config.controller;
@@ -263,6 +264,8 @@ impl ServeArgs {
             options.also_listen = others.iter().map(SocketAddr::ip).collect();
             options.more = chosen.more.iter().map(also).collect::<Result<_, _>>()?;
             options.auto_create_topics = chosen.config.auto_create_topics();
+            options.offsets_partitions =
+                chosen.config.number("offsets.topic.num.partitions") as i32;
             options.fetch_bytes_max = chosen.config.number("fetch.max.bytes") as u64;
             options.receive_bytes = self.memory / RECEIVE_SHARE;
             let sessions_max = "max.incremental.fetch.session.cache.slots";

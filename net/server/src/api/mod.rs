@@ -23,6 +23,7 @@ mod elect_leaders;
 mod features;
 mod fetch;
 mod find_coordinator;
+mod groups;
 mod init_producer_id;
 mod list_config_resources;
 mod list_offsets;
@@ -75,6 +76,16 @@ pub(crate) async fn take_up(
         Api::OffsetForLeaderEpoch => offset_for_leader_epoch::take_up(context, incoming).await,
         Api::Metadata => metadata::take_up(context, incoming),
         Api::FindCoordinator => find_coordinator::take_up(context, incoming),
+        Api::OffsetCommit => groups::offset_commit::take_up(context, incoming).await,
+        Api::OffsetFetch => groups::offset_fetch::take_up(context, incoming).await,
+        Api::JoinGroup => groups::join::take_up(context, incoming).await,
+        Api::Heartbeat => groups::heartbeat::take_up(context, incoming).await,
+        Api::LeaveGroup => groups::leave::take_up(context, incoming).await,
+        Api::SyncGroup => groups::sync::take_up(context, incoming).await,
+        Api::DescribeGroups => groups::describe::take_up(context, incoming).await,
+        Api::ListGroups => groups::list::take_up(context, incoming).await,
+        Api::DeleteGroups => groups::delete::take_up(context, incoming).await,
+        Api::OffsetDelete => groups::offset_delete::take_up(context, incoming).await,
         Api::ApiVersions => api_versions::take_up(context, incoming),
         Api::CreateTopics => create_topics::take_up(context, incoming),
         Api::DeleteTopics => delete_topics::take_up(context, incoming),

@@ -16,6 +16,9 @@ const IDEMPOTENT_WRITE: i32 = 1 << 12;
 pub(super) const ON_TOPIC: i32 =
     READ | WRITE | CREATE | DELETE | ALTER | DESCRIBE | DESCRIBE_CONFIGS | ALTER_CONFIGS;
 
+/// On a group.
+pub(super) const ON_GROUP: i32 = READ | DELETE | DESCRIBE | DESCRIBE_CONFIGS | ALTER_CONFIGS;
+
 /// On the cluster.
 pub(super) const ON_CLUSTER: i32 = CREATE
     | ALTER

@@ -17,6 +17,7 @@ use sillon_runtime::Call;
 use sillon_shard::{Appended, Produce, ProduceEntry, Request, STAGES, Stage, Stamps};
 
 use super::RequestError;
+use super::metadata::is_internal;
 use crate::context::{Asked, Context, Incoming};
 use crate::in_flight::{Answer, Ended};
 use crate::limits::INLINE_DECOMPRESSED_BYTES_MAX;
@@ -149,6 +150,12 @@ fn route_one(
         });
     }
     let topic = topic?;
+    if is_internal(&topic.name) {
+        return Err(Refused {
+            code: ErrorCode::InvalidTopic,
+            message: Some(format!("{} is written by the broker alone", topic.name)),
+        });
+    }
     let partition = find_led(topic, index, context.core.broker())?;
     let in_sync = partition.isr.len();
     let needed = topic.config.min_insync_replicas;

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use sillon_controller::{
     BrokerKey, ConfigKey, ControllerOptions, Family, Settings, TopicConfig, Treatment,
 };
+use sillon_group::GroupConfig;
 
 pub use environment::find as find_in_environment;
 pub use listeners::Listener;
@@ -231,6 +232,20 @@ impl BrokerConfig {
     pub fn number(&self, key: &str) -> i64 {
         let value = self.value(key).and_then(|value| value.parse().ok());
         value.expect("numbers have defaults and are checked")
+    }
+
+    /// What consumer groups are held to.
+    pub fn groups(&self) -> GroupConfig {
+        let number = |key| self.number(key);
+        GroupConfig {
+            session_timeout_min_ms: number("group.min.session.timeout.ms") as i32,
+            session_timeout_max_ms: number("group.max.session.timeout.ms") as i32,
+            initial_rebalance_delay_ms: number("group.initial.rebalance.delay.ms") as i32,
+            members_max: number("group.max.size") as usize,
+            offset_metadata_max: number("offset.metadata.max.bytes") as usize,
+            offsets_retention_ms: number("offsets.retention.minutes") * 60_000,
+            retention_check_interval_ms: number("offsets.retention.check.interval.ms") as u64,
+        }
     }
 
     /// `auto.create.topics.enable`
