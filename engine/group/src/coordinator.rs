@@ -21,7 +21,7 @@ pub struct Coordinator {
     pub(crate) partitions_count: i32,
     pub(crate) groups: BTreeMap<Arc<str>, Group>,
     pub(crate) work: Work,
-    /// When to look for expired offsets next, in ns.
+    /// When to look for expired offsets next, in ns; 0: not decided yet.
     pub(crate) retention_check_ns: u64,
     /// Groups up to this one have been looked at in the check that is under way.
     pub(crate) retention_cursor: Option<Arc<str>>,

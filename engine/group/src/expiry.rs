@@ -16,6 +16,10 @@ const SLICE_OFFSETS: usize = 2_000;
 impl Coordinator {
     /// Looks at a slice of all offsets when that is due.
     pub(crate) fn expire_offsets(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        if self.retention_check_ns == 0 {
+            // Groups that were just loaded have their first interval.
+            self.retention_check_ns = now.in_ms(self.config.retention_check_interval_ms.max(1));
+        }
         if now.mono_ns < self.retention_check_ns {
             return;
         }

@@ -279,11 +279,11 @@ impl Group {
 /// below the 1 MiB of `max.message.bytes`.
 const TOMBSTONES_MAX: usize = 500;
 
+/// Offsets that are forgotten, and the records that do it.
+pub(crate) type Batch = (Vec<(Arc<str>, i32)>, Vec<LogRecord>);
+
 /// Tombstones for these offsets, so many that they fit into a batch each time.
-pub(crate) fn in_batches(
-    group: &str,
-    offsets: Vec<(Arc<str>, i32)>,
-) -> Vec<(Vec<(Arc<str>, i32)>, Vec<LogRecord>)> {
+pub(crate) fn in_batches(group: &str, offsets: Vec<(Arc<str>, i32)>) -> Vec<Batch> {
     let batches = offsets.chunks(TOMBSTONES_MAX).map(|part| {
         let records = part.iter();
         let records = records.map(|(topic, partition)| offset_tombstone(group, topic, *partition));

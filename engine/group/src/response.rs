@@ -18,7 +18,7 @@ pub enum GroupResponse {
     /// OffsetFetch
     OffsetFetch(Vec<Result<Vec<FetchedTopic>, GroupError>>),
     /// OffsetDelete: one outcome for each partition, in the order of the request.
-    OffsetDelete(Result<Vec<(Arc<str>, Vec<PartitionOutcome>)>, GroupError>),
+    OffsetDelete(Result<Vec<TopicOutcome>, GroupError>),
     /// DescribeGroups
     Describe(Vec<Result<DescribedGroup, GroupError>>),
     /// ListGroups, in the order of their ids.
@@ -29,6 +29,9 @@ pub enum GroupResponse {
 
 /// What became of one partition.
 pub type PartitionOutcome = (i32, Result<(), GroupError>);
+
+/// What became of the partitions of one topic.
+pub type TopicOutcome = (Arc<str>, Vec<PartitionOutcome>);
 
 /// How a JoinGroup ended.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -80,6 +80,7 @@ fn a_commit_that_says_how_long_it_is_kept_is_kept_so_long() {
 fn a_commit_on_its_way_is_not_lost_to_the_expiry_of_its_predecessor() {
     let mut house = House::new();
     commit_one(&mut house, commit("furrow", 1));
+    house.pass(50);
     house.now.mono_ns += 8 * DAY_MS * 1_000_000;
     house.now.wall_ms += 8 * DAY_MS as i64;
     house.holds = true;

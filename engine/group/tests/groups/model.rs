@@ -125,10 +125,9 @@ impl Model {
             Step::Forget { client } => self.clients[client] = Client::default(),
             Step::Cancel { client } => {
                 let client = &mut self.clients[client];
-                for id in [client.joining.take(), client.syncing.take().map(|s| s.0)] {
-                    if let Some(id) = id {
-                        house.coordinator.cancel(house.now, RequestId(id));
-                    }
+                let waiting = [client.joining.take(), client.syncing.take().map(|s| s.0)];
+                for id in waiting.into_iter().flatten() {
+                    house.coordinator.cancel(house.now, RequestId(id));
                 }
             }
             Step::Pass { ms } => house.pass(ms),
@@ -248,13 +247,11 @@ proptest! {
         };
         for step in steps {
             let is_restart = matches!(step, Step::Restart);
-            let before = model.leaders.clone();
             model.apply(&mut house, step);
             model.hear(&mut house);
-            if is_restart {
-                // Generations whose assignment was never durable may come again.
+            if is_restart || house.describe().is_err() {
+                // A group that was forgotten begins anew. Generations whose assignment was never durable may come again.
                 model.leaders.clear();
-                drop(before);
             }
             if !house.holds {
                 model.check(&mut house);

@@ -1,7 +1,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use sillon_group::{GroupError, GroupRequest, GroupResponse, OffsetDelete, PartitionOutcome};
+use sillon_group::{GroupError, GroupRequest, GroupResponse, OffsetDelete, TopicOutcome};
 use sillon_protocol::message::offset_delete_response::{
     OffsetDeleteResponsePartition, OffsetDeleteResponseTopic,
 };
@@ -44,7 +44,7 @@ pub(in crate::api) async fn take_up(
 }
 
 fn answer(
-    outcome: Result<Vec<(Arc<str>, Vec<PartitionOutcome>)>, GroupError>,
+    outcome: Result<Vec<TopicOutcome>, GroupError>,
     unknown: Vec<(Arc<str>, Vec<i32>)>,
 ) -> OffsetDeleteResponse {
     let mut response = OffsetDeleteResponse::default();
