@@ -3,8 +3,8 @@ use std::sync::Arc;
 use sillon_controller::{Image, Partition, Topic};
 use sillon_protocol::{CurrentLeader, ErrorCode, NodeEndpoint, TopicKey};
 use sillon_record::{BrokerId, TopicPartition};
-use sillon_runtime::Core;
-use sillon_shard::{Refusal, ShardId, owner};
+use sillon_runtime::{Call, Core};
+use sillon_shard::{Refusal, Request, ShardId, owner};
 
 use crate::in_flight::Ended;
 
@@ -152,6 +152,31 @@ impl<T> ByOwner<T> {
             entry: entries.len() - 1,
         }
     }
+
+    /// Hands every shard its entries, in the order of the groups. The connection waits here while
+    /// a mailbox is full.
+    pub(crate) async fn ask(self, core: &Core, request: impl Fn(Vec<T>) -> Request) -> Vec<Call> {
+        let mut calls = Vec::with_capacity(self.groups.len());
+        for (owner, entries) in self.groups {
+            core.has_room(owner).await;
+            calls.push(core.call(owner, request(entries)));
+        }
+        calls
+    }
+}
+
+/// Waits for all shards, in the order of their groups. `entries` takes out of a request what was
+/// put into it.
+pub(crate) async fn answers<R>(
+    calls: Vec<Call>,
+    entries: impl Fn(Request) -> Option<R>,
+) -> Result<Vec<R>, Ended> {
+    let mut answered = Vec::with_capacity(calls.len());
+    for call in calls {
+        let entries = entries(call.await.map_err(stopped)?);
+        answered.push(entries.expect("a shard hands back what it was given"));
+    }
+    Ok(answered)
 }
 
 /// A call that the broker's end has cut off.

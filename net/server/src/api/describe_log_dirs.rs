@@ -13,7 +13,7 @@ use sillon_shard::{Describe, Request};
 use super::{RequestError, decode, respond, text};
 use crate::context::{Context, Incoming};
 use crate::in_flight::{Answer, Ended};
-use crate::route::{ByOwner, stopped};
+use crate::route::{ByOwner, answers};
 
 /// First version with the size of the file system (KIP-827).
 const FIRST_VERSION_WITH_TOTALS: i16 = 4;
@@ -95,20 +95,15 @@ async fn sizes(
         };
         by_owner.push(partition, entry);
     }
-    let mut calls = Vec::with_capacity(by_owner.groups.len());
-    for (owner, entries) in by_owner.groups {
-        context.core.has_room(owner).await;
-        calls.push(context.core.call(owner, Request::Describe(entries)));
-    }
+    let calls = by_owner.ask(&context.core, Request::Describe).await;
+    let answered = answers(calls, |request| match request {
+        Request::Describe(entries) => Some(entries),
+        _ => None,
+    });
     let mut sizes = BTreeMap::new();
-    for call in calls {
-        let Request::Describe(entries) = call.await.map_err(stopped)? else {
-            unreachable!("a shard hands back what it was given");
-        };
-        for entry in entries {
-            if let Some(Ok(described)) = entry.outcome {
-                sizes.insert(entry.partition, described.size_bytes);
-            }
+    for entry in answered.await?.into_iter().flatten() {
+        if let Some(Ok(described)) = entry.outcome {
+            sizes.insert(entry.partition, described.size_bytes);
         }
     }
     Ok(sizes)

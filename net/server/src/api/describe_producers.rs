@@ -12,7 +12,7 @@ use super::{RequestError, decode, respond, text};
 use crate::context::{Context, Incoming};
 use crate::in_flight::Answer;
 use crate::limits::DESCRIBED_PRODUCERS_MAX;
-use crate::route::{ByOwner, Place, Refused, find_led, find_topic, stopped};
+use crate::route::{ByOwner, Place, Refused, answers, find_led, find_topic};
 
 /// Idempotent producers of partitions (KIP-664).
 pub(super) async fn take_up(
@@ -22,21 +22,15 @@ pub(super) async fn take_up(
     let request: DescribeProducersRequest = decode(&incoming)?;
     let asked = incoming.parsed(context);
     let (topics, by_owner) = route(context, &request);
-    let mut calls = Vec::with_capacity(by_owner.groups.len());
-    for (owner, entries) in by_owner.groups {
-        context.core.has_room(owner).await;
-        calls.push(context.core.call(owner, Request::Describe(entries)));
-    }
+    let calls = by_owner.ask(&context.core, Request::Describe).await;
     Ok(Box::pin(async move {
         // The topics' names are parts of the frame.
         let _permit = incoming.permit;
-        let mut answered = Vec::with_capacity(calls.len());
-        for call in calls {
-            match call.await.map_err(stopped)? {
-                Request::Describe(entries) => answered.push(entries),
-                _ => unreachable!("a shard hands back what it was given"),
-            }
-        }
+        let answered = answers(calls, |request| match request {
+            Request::Describe(entries) => Some(entries),
+            _ => None,
+        });
+        let mut answered = answered.await?;
         let mut left = DESCRIBED_PRODUCERS_MAX;
         let mut response = DescribeProducersResponse::default();
         for (name, partitions) in topics {

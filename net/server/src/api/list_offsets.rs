@@ -13,7 +13,7 @@ use sillon_shard::{FoundOffset, ListOffset, OffsetTarget, Request};
 use super::{RequestError, decode, respond};
 use crate::context::{Context, Incoming};
 use crate::in_flight::Answer;
-use crate::route::{ByOwner, Place, find_led, find_topic, stopped};
+use crate::route::{ByOwner, Place, answers, find_led, find_topic};
 
 /// First version that answers with the leader epoch (KIP-320).
 const FIRST_VERSION_WITH_EPOCH: i16 = 4;
@@ -34,21 +34,15 @@ pub(super) async fn take_up(
     let request: ListOffsetsRequest = decode(&incoming)?;
     let asked = incoming.parsed(context);
     let (topics, by_owner) = route(context, &request, asked.version);
-    let mut calls = Vec::with_capacity(by_owner.groups.len());
-    for (owner, entries) in by_owner.groups {
-        context.core.has_room(owner).await;
-        calls.push(context.core.call(owner, Request::ListOffsets(entries)));
-    }
+    let calls = by_owner.ask(&context.core, Request::ListOffsets).await;
     Ok(Box::pin(async move {
         // The topics' names are parts of the frame.
         let _permit = incoming.permit;
-        let mut answered = Vec::with_capacity(calls.len());
-        for call in calls {
-            match call.await.map_err(stopped)? {
-                Request::ListOffsets(entries) => answered.push(entries),
-                _ => unreachable!("a shard hands back what it was given"),
-            }
-        }
+        let answered = answers(calls, |request| match request {
+            Request::ListOffsets(entries) => Some(entries),
+            _ => None,
+        });
+        let answered = answered.await?;
         let mut response = ListOffsetsResponse::default();
         for (name, partitions) in topics {
             let mut topic = ListOffsetsTopicResponse::default();

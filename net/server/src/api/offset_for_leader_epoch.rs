@@ -14,7 +14,7 @@ use sillon_shard::{EpochEnd, Request};
 use super::{RequestError, decode, respond};
 use crate::context::{Context, Incoming};
 use crate::in_flight::Answer;
-use crate::route::{ByOwner, Place, find_led, find_topic, stopped};
+use crate::route::{ByOwner, Place, answers, find_led, find_topic};
 
 /// Where leader epochs end (KIP-101, KIP-320).
 pub(super) async fn take_up(
@@ -24,21 +24,15 @@ pub(super) async fn take_up(
     let request: OffsetForLeaderEpochRequest = decode(&incoming)?;
     let asked = incoming.parsed(context);
     let (topics, by_owner) = route(context, &request);
-    let mut calls = Vec::with_capacity(by_owner.groups.len());
-    for (owner, entries) in by_owner.groups {
-        context.core.has_room(owner).await;
-        calls.push(context.core.call(owner, Request::EpochEnds(entries)));
-    }
+    let calls = by_owner.ask(&context.core, Request::EpochEnds).await;
     Ok(Box::pin(async move {
         // The topics' names are parts of the frame.
         let _permit = incoming.permit;
-        let mut answered = Vec::with_capacity(calls.len());
-        for call in calls {
-            match call.await.map_err(stopped)? {
-                Request::EpochEnds(entries) => answered.push(entries),
-                _ => unreachable!("a shard hands back what it was given"),
-            }
-        }
+        let answered = answers(calls, |request| match request {
+            Request::EpochEnds(entries) => Some(entries),
+            _ => None,
+        });
+        let answered = answered.await?;
         let mut response = OffsetForLeaderEpochResponse::default();
         for (name, partitions) in topics {
             let mut topic = OffsetForLeaderTopicResult::default();

@@ -13,7 +13,6 @@ use sillon_record::{
     BatchError, BatchErrorClass, BatchRules, DECOMPRESSED_BYTES_MAX, Scratch, TopicPartition,
     ValidBatch, needs_helper_thread,
 };
-use sillon_runtime::Call;
 use sillon_shard::{Appended, Produce, ProduceEntry, Request, STAGES, Stage, Stamps};
 
 use super::RequestError;
@@ -22,7 +21,7 @@ use crate::context::{Asked, Context, Incoming};
 use crate::in_flight::{Answer, Ended};
 use crate::limits::INLINE_DECOMPRESSED_BYTES_MAX;
 use crate::reply::Reply;
-use crate::route::{ByOwner, Leaders, Place, Refused, find_led, find_topic, own_key, stopped};
+use crate::route::{ByOwner, Leaders, Place, Refused, answers, find_led, find_topic, own_key};
 
 /// First version that may carry zstd.
 const FIRST_VERSION_WITH_ZSTD: i16 = 7;
@@ -89,19 +88,21 @@ pub(super) async fn take_up(
     let acks = request.acks;
     // The entries hold what is still needed of the frame.
     drop((request, incoming.frame));
-    let mut calls = Vec::with_capacity(by_owner.groups.len());
-    for (owner, entries) in by_owner.groups {
-        let produce = Produce {
+    let produce = |entries| {
+        Request::Produce(Produce {
             entries,
             wait: acks != ACKS_NONE,
             stamps: asked.stamps,
-        };
-        context.core.has_room(owner).await;
-        calls.push(context.core.call(owner, Request::Produce(produce)));
-    }
+        })
+    };
+    let calls = by_owner.ask(&context.core, produce).await;
     let (context, permit) = (context.clone(), incoming.permit);
     Ok(Box::pin(async move {
-        let answered = wait(calls).await?;
+        let answered = answers(calls, |request| match request {
+            Request::Produce(produce) => Some(produce),
+            _ => None,
+        });
+        let answered = answered.await?;
         drop(permit);
         if acks == ACKS_NONE {
             return unacknowledged(&topics, &answered);
@@ -270,18 +271,6 @@ impl From<BatchError> for Refusing {
             record,
         }
     }
-}
-
-/// Waits for all shards, in the order of their groups.
-async fn wait(calls: Vec<Call>) -> Result<Vec<Produce>, Ended> {
-    let mut answered = Vec::with_capacity(calls.len());
-    for call in calls {
-        match call.await.map_err(stopped)? {
-            Request::Produce(produce) => answered.push(produce),
-            _ => unreachable!("a shard hands back what it was given"),
-        }
-    }
-    Ok(answered)
 }
 
 /// What became of a partition's batch.
