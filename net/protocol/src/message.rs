@@ -4,6 +4,8 @@
 //! A decoded message shares the frame's memory: its strings are parts of the frame and keep it
 //! alive. Unknown tagged fields are skipped over (they stay in `unknown_tagged_fields`, bounded).
 
+mod consumer_protocol;
+
 use bytes::{Bytes, BytesMut};
 use kafka_wire_core::{ApiVersion, DecodeLimits};
 use sillon_buffer::Slice;
@@ -11,34 +13,35 @@ use sillon_buffer::Slice;
 pub use kafka_wire::{
     AlterClientQuotasRequest, AlterClientQuotasResponse, AlterConfigsRequest, AlterConfigsResponse,
     AlterPartitionReassignmentsRequest, AlterPartitionReassignmentsResponse, ApiVersionsRequest,
-    ApiVersionsResponse, CreateAclsRequest, CreateAclsResponse, CreatePartitionsRequest,
-    CreatePartitionsResponse, CreateTopicsRequest, CreateTopicsResponse, DeleteAclsRequest,
-    DeleteAclsResponse, DeleteGroupsRequest, DeleteGroupsResponse, DeleteRecordsRequest,
-    DeleteRecordsResponse, DeleteTopicsRequest, DeleteTopicsResponse, DescribeAclsRequest,
-    DescribeAclsResponse, DescribeClientQuotasRequest, DescribeClientQuotasResponse,
-    DescribeClusterRequest, DescribeClusterResponse, DescribeConfigsRequest,
-    DescribeConfigsResponse, DescribeGroupsRequest, DescribeGroupsResponse, DescribeLogDirsRequest,
-    DescribeLogDirsResponse, DescribeProducersRequest, DescribeProducersResponse,
-    DescribeQuorumRequest, DescribeQuorumResponse, DescribeTopicPartitionsRequest,
-    DescribeTopicPartitionsResponse, DescribeUserScramCredentialsRequest,
-    DescribeUserScramCredentialsResponse, ElectLeadersRequest, ElectLeadersResponse,
-    FindCoordinatorRequest, FindCoordinatorResponse, HeartbeatRequest, HeartbeatResponse,
-    IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse, InitProducerIdRequest,
-    InitProducerIdResponse, JoinGroupRequest, JoinGroupResponse, KafkaRequest, KafkaResponse,
-    LeaveGroupRequest, LeaveGroupResponse, ListConfigResourcesRequest, ListConfigResourcesResponse,
-    ListGroupsRequest, ListGroupsResponse, ListOffsetsRequest, ListOffsetsResponse,
-    ListPartitionReassignmentsRequest, ListPartitionReassignmentsResponse, MetadataRequest,
-    MetadataResponse, OffsetCommitRequest, OffsetCommitResponse, OffsetDeleteRequest,
-    OffsetDeleteResponse, OffsetFetchRequest, OffsetFetchResponse, OffsetForLeaderEpochRequest,
-    OffsetForLeaderEpochResponse, RequestResponsePair, SyncGroupRequest, SyncGroupResponse,
-    UpdateFeaturesRequest, UpdateFeaturesResponse, alter_client_quotas_request,
-    alter_client_quotas_response, alter_configs_request, alter_configs_response,
-    alter_partition_reassignments_request, alter_partition_reassignments_response,
-    api_versions_request, api_versions_response, create_acls_request, create_acls_response,
-    create_partitions_request, create_partitions_response, create_topics_request,
-    create_topics_response, delete_acls_request, delete_acls_response, delete_groups_request,
-    delete_groups_response, delete_records_request, delete_records_response, delete_topics_request,
-    delete_topics_response, describe_acls_request, describe_acls_response,
+    ApiVersionsResponse, ConsumerProtocolAssignment, ConsumerProtocolSubscription,
+    CreateAclsRequest, CreateAclsResponse, CreatePartitionsRequest, CreatePartitionsResponse,
+    CreateTopicsRequest, CreateTopicsResponse, DeleteAclsRequest, DeleteAclsResponse,
+    DeleteGroupsRequest, DeleteGroupsResponse, DeleteRecordsRequest, DeleteRecordsResponse,
+    DeleteTopicsRequest, DeleteTopicsResponse, DescribeAclsRequest, DescribeAclsResponse,
+    DescribeClientQuotasRequest, DescribeClientQuotasResponse, DescribeClusterRequest,
+    DescribeClusterResponse, DescribeConfigsRequest, DescribeConfigsResponse,
+    DescribeGroupsRequest, DescribeGroupsResponse, DescribeLogDirsRequest, DescribeLogDirsResponse,
+    DescribeProducersRequest, DescribeProducersResponse, DescribeQuorumRequest,
+    DescribeQuorumResponse, DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse,
+    DescribeUserScramCredentialsRequest, DescribeUserScramCredentialsResponse, ElectLeadersRequest,
+    ElectLeadersResponse, FindCoordinatorRequest, FindCoordinatorResponse, HeartbeatRequest,
+    HeartbeatResponse, IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse,
+    InitProducerIdRequest, InitProducerIdResponse, JoinGroupRequest, JoinGroupResponse,
+    KafkaRequest, KafkaResponse, LeaveGroupRequest, LeaveGroupResponse, ListConfigResourcesRequest,
+    ListConfigResourcesResponse, ListGroupsRequest, ListGroupsResponse, ListOffsetsRequest,
+    ListOffsetsResponse, ListPartitionReassignmentsRequest, ListPartitionReassignmentsResponse,
+    MetadataRequest, MetadataResponse, OffsetCommitRequest, OffsetCommitResponse,
+    OffsetDeleteRequest, OffsetDeleteResponse, OffsetFetchRequest, OffsetFetchResponse,
+    OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse, RequestResponsePair,
+    SyncGroupRequest, SyncGroupResponse, UpdateFeaturesRequest, UpdateFeaturesResponse,
+    alter_client_quotas_request, alter_client_quotas_response, alter_configs_request,
+    alter_configs_response, alter_partition_reassignments_request,
+    alter_partition_reassignments_response, api_versions_request, api_versions_response,
+    consumer_protocol_assignment, consumer_protocol_subscription, create_acls_request,
+    create_acls_response, create_partitions_request, create_partitions_response,
+    create_topics_request, create_topics_response, delete_acls_request, delete_acls_response,
+    delete_groups_request, delete_groups_response, delete_records_request, delete_records_response,
+    delete_topics_request, delete_topics_response, describe_acls_request, describe_acls_response,
     describe_client_quotas_request, describe_client_quotas_response, describe_cluster_request,
     describe_cluster_response, describe_configs_request, describe_configs_response,
     describe_groups_request, describe_groups_response, describe_log_dirs_request,
@@ -60,6 +63,9 @@ pub use kafka_wire::{
 };
 pub use kafka_wire_core::{DecodeError, EncodeError, StrBytes, TaggedFields, Uuid};
 
+pub use self::consumer_protocol::{
+    decode_assignment, decode_subscription, encode_assignment, encode_subscription,
+};
 use crate::error::ErrorCode;
 use crate::frame;
 use crate::versions::{Api, Limits, SERVED};
