@@ -15,6 +15,7 @@ use sillon_record::{
 use crate::client::Client;
 use crate::connection::Connection;
 use crate::error::{ClientError, Malformed};
+use crate::topic_partition::TopicPartition;
 
 /// How a consumer behaves.
 #[derive(Clone, Debug)]
@@ -57,7 +58,7 @@ pub struct Delivered<'a> {
 /// Reads partitions from their positions on.
 pub struct Consumer {
     options: ConsumerOptions,
-    positions: BTreeMap<(String, i32), Position>,
+    positions: BTreeMap<TopicPartition, Position>,
     response: FetchResponse<Bytes>,
     decompressed: Vec<u8>,
     scratch: Scratch,
@@ -75,7 +76,7 @@ struct Asked {
     leader: BrokerId,
     version: i16,
     /// In the order of the request.
-    places: Vec<(String, i32)>,
+    places: Vec<TopicPartition>,
 }
 
 impl Consumer {
@@ -96,14 +97,31 @@ impl Consumer {
             offset,
             epoch: None,
         };
-        self.positions
-            .insert((topic.to_string(), partition), position);
+        let place = TopicPartition::new(topic, partition);
+        self.positions.insert(place, position);
+    }
+
+    /// Reads nothing any more.
+    pub fn unassign_all(&mut self) {
+        self.positions.clear();
+    }
+
+    /// How long a broker waits for `min_bytes` from now on, in ms.
+    pub fn set_max_wait_ms(&mut self, max_wait_ms: i32) {
+        self.options.max_wait_ms = max_wait_ms;
     }
 
     /// Where a partition will be read next.
     pub fn position(&self, topic: &str, partition: i32) -> Option<i64> {
-        let position = self.positions.get(&(topic.to_string(), partition))?;
+        let position = self.positions.get(&TopicPartition::new(topic, partition))?;
         Some(position.offset)
+    }
+
+    /// Where every partition will be read next, and the leader epoch of the record before that
+    /// when it was read here.
+    pub fn positions(&self) -> impl Iterator<Item = (&TopicPartition, i64, Option<LeaderEpoch>)> {
+        let positions = self.positions.iter();
+        positions.map(|(place, position)| (place, position.offset, position.epoch))
     }
 
     /// Asks every leader once and gives the records to `deliver`, until it breaks. Returns how many
@@ -149,13 +167,8 @@ impl Consumer {
     }
 
     fn ask(&self, client: &mut Client) -> Result<Vec<Asked>, ClientError> {
-        let mut by_leader: BTreeMap<BrokerId, Vec<(String, i32)>> = BTreeMap::new();
-        for place in self.positions.keys() {
-            let leader = client.leader(&place.0, place.1)?;
-            by_leader.entry(leader).or_default().push(place.clone());
-        }
         let mut asked: Vec<Asked> = Vec::new();
-        for (leader, places) in by_leader {
+        for (leader, places) in client.all_by_leader(self.positions.keys())? {
             match self.ask_leader(client, leader, &places) {
                 Ok(version) => asked.push(Asked {
                     leader,
@@ -177,10 +190,10 @@ impl Consumer {
         &self,
         client: &mut Client,
         leader: BrokerId,
-        places: &[(String, i32)],
+        places: &[TopicPartition],
     ) -> Result<i16, ClientError> {
         let mut ids = BTreeMap::new();
-        for (topic, _) in places {
+        for TopicPartition { topic, .. } in places {
             ids.insert(topic.clone(), client.topic(topic)?.id);
         }
         client.with(leader, |connection| {
@@ -193,7 +206,7 @@ impl Consumer {
     fn request(
         &self,
         connection: &mut Connection,
-        places: &[(String, i32)],
+        places: &[TopicPartition],
         ids: &BTreeMap<String, TopicId>,
     ) -> Result<i16, ClientError> {
         let version = connection.version(Api::Fetch)?;
@@ -208,13 +221,13 @@ impl Consumer {
             isolation_level: i8::from(self.options.is_read_committed),
             ..FetchHead::default()
         };
-        let topics: Vec<&[(String, i32)]> = places.chunk_by(|a, b| a.0 == b.0).collect();
+        let topics: Vec<&[TopicPartition]> = TopicPartition::by_topic(places).collect();
         let write = |out: &mut BytesMut, correlation_id, client_id: Option<&str>| {
             let count = topics.len();
             let mut writer =
                 FetchRequestWriter::begin(out, version, correlation_id, client_id, head, count);
             for topic in &topics {
-                let name = topic[0].0.as_str();
+                let name = topic[0].topic.as_str();
                 let key = if version >= FIRST_VERSION_BY_ID {
                     TopicKey::Id(ids[name])
                 } else {
@@ -224,7 +237,7 @@ impl Consumer {
                 for place in *topic {
                     let position = self.positions[place];
                     writer.partition(&FetchPartition {
-                        index: place.1,
+                        index: place.partition,
                         current_leader_epoch: None,
                         offset: position.offset,
                         last_fetched_epoch: position.epoch,
@@ -252,7 +265,7 @@ impl Consumer {
             }
             // Without a session every partition is answered, in our order.
             let answered = response.partitions.iter().map(|partition| partition.index);
-            if !answered.eq(asked.places.iter().map(|place| place.1)) {
+            if !answered.eq(asked.places.iter().map(|place| place.partition)) {
                 let silent = Malformed::Silent("every partition".to_string());
                 return Err(connection.malformed(Api::Fetch, silent));
             }
@@ -265,19 +278,23 @@ impl Consumer {
         &mut self,
         client: &mut Client,
         index: usize,
-        place: &(String, i32),
+        place: &TopicPartition,
         mut deliver: impl FnMut(Delivered<'_>) -> ControlFlow<()>,
     ) -> Result<bool, ClientError> {
         let fetched = &self.response.partitions[index];
-        let (topic, partition) = (place.0.as_str(), place.1);
+        let (topic, partition) = (place.topic.as_str(), place.partition);
         let position = self.positions.get_mut(place);
         let position = position.expect("only what is assigned is asked for");
         if fetched.error.is_error() {
-            client.forget_topics();
-            let mut what = format!("fetch topic {topic}, partition {partition}");
             if fetched.error == ErrorCode::OffsetOutOfRange {
-                what = format!("{what}, offset {}", position.offset);
+                return Err(ClientError::OffsetOutOfRange {
+                    topic: topic.to_string(),
+                    partition,
+                    offset: position.offset,
+                });
             }
+            client.forget_topics();
+            let what = format!("fetch topic {topic}, partition {partition}");
             return Err(ClientError::refused(what, fetched.error, None::<&str>));
         }
         for batch in Batches::new(&fetched.records).checking_crcs() {
@@ -310,6 +327,7 @@ impl Consumer {
                         continue;
                     }
                     position.offset = record.offset.0 + 1;
+                    position.epoch = Some(batch.header.leader_epoch());
                     let delivered = Delivered {
                         topic,
                         partition,

@@ -5,12 +5,12 @@ use sillon_protocol::message::delete_records_request::{
     DeleteRecordsPartition, DeleteRecordsTopic,
 };
 use sillon_protocol::message::{DeleteRecordsRequest, StrBytes};
-use sillon_record::BrokerId;
 
 use crate::client::Client;
 use crate::connection::Connection;
 use crate::error::{ClientError, Malformed};
 use crate::metadata::code;
+use crate::topic_partition::TopicPartition;
 
 /// How long a broker may take, in ms.
 const TIMEOUT_MS: i32 = 30_000;
@@ -28,14 +28,12 @@ impl Client {
         before: Option<i64>,
     ) -> Result<Vec<i64>, ClientError> {
         let before = before.unwrap_or(HIGH_WATERMARK);
+        let places = partitions.iter();
+        let places: Vec<TopicPartition> = places.map(|p| TopicPartition::new(topic, *p)).collect();
         self.retrying(|client| {
-            let mut by_leader: BTreeMap<BrokerId, Vec<i32>> = BTreeMap::new();
-            for partition in partitions {
-                let leader = client.leader(topic, *partition)?;
-                by_leader.entry(leader).or_default().push(*partition);
-            }
             let mut starts = BTreeMap::new();
-            for (leader, partitions) in by_leader {
+            for (leader, places) in client.all_by_leader(&places)? {
+                let partitions: Vec<i32> = places.iter().map(|place| place.partition).collect();
                 client.with(leader, |connection| {
                     delete(connection, topic, &partitions, before, &mut starts)
                 })?;

@@ -122,6 +122,31 @@ pub enum ClientError {
         /// How many it has.
         count: usize,
     },
+    /// A partition has no such offset, or not any more.
+    #[error(
+        "fetch topic {topic}, partition {partition}, offset {offset}: {} [{}]",
+        ErrorCode::OffsetOutOfRange.description(), ErrorCode::OffsetOutOfRange
+    )]
+    OffsetOutOfRange {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: i32,
+        /// The offset.
+        offset: i64,
+    },
+    /// There is no such group.
+    #[error("there is no group {group}")]
+    UnknownGroup {
+        /// Its id.
+        group: String,
+    },
+    /// The system gives no thread.
+    #[error("cannot start the thread that sends heartbeats: {source}")]
+    Thread {
+        /// The system's words.
+        source: io::Error,
+    },
     /// A record does not fit.
     #[error("topic {topic}: {source}")]
     Full {
@@ -195,6 +220,16 @@ impl ClientError {
         }
     }
 
+    /// The broker's error code, when that is what it is about.
+    pub fn code(&self) -> Option<ErrorCode> {
+        match self {
+            ClientError::Refused { error, .. } => Some(*error),
+            ClientError::OffsetOutOfRange { .. } => Some(ErrorCode::OffsetOutOfRange),
+            ClientError::UnknownGroup { .. } => Some(ErrorCode::GroupIdNotFound),
+            _ => None,
+        }
+    }
+
     /// Whether the connection cannot be used any more.
     pub(crate) fn ends_connection(&self) -> bool {
         matches!(
@@ -251,5 +286,6 @@ pub(crate) fn is_retriable(error: ErrorCode) -> bool {
             | OffsetNotAvailable
             | UnknownTopicId
             | ThrottlingQuotaExceeded
+            | UnstableOffsetCommit
     )
 }

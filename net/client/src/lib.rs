@@ -12,10 +12,12 @@ mod consumer;
 mod delete_records;
 mod error;
 mod frames;
+mod leaders;
 mod metadata;
 mod offsets;
 mod partitioner;
 mod producer;
+mod topic_partition;
 mod topics;
 
 pub use client::{Client, ClientOptions};
@@ -28,4 +30,5 @@ pub use metadata::{Broker, Metadata, PartitionMetadata, TopicMetadata};
 pub use offsets::{FoundOffset, OffsetSpec};
 pub use partitioner::{Partitioner, murmur2, partition_of_key};
 pub use producer::{Acks, Producer, ProducerOptions};
+pub use topic_partition::TopicPartition;
 pub use topics::NewTopic;

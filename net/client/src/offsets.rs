@@ -5,12 +5,12 @@ use sillon_protocol::message::{
     ListOffsetsRequest, StrBytes, list_offsets_request::ListOffsetsPartition,
     list_offsets_request::ListOffsetsTopic,
 };
-use sillon_record::BrokerId;
 
 use crate::client::Client;
 use crate::connection::Connection;
 use crate::error::{ClientError, Malformed};
 use crate::metadata::code;
+use crate::topic_partition::TopicPartition;
 
 /// What offset is looked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,57 +51,75 @@ impl Client {
         partitions: &[i32],
         spec: OffsetSpec,
     ) -> Result<Vec<FoundOffset>, ClientError> {
+        let places = partitions.iter();
+        let places: Vec<TopicPartition> = places.map(|p| TopicPartition::new(topic, *p)).collect();
+        let found = self.list_offsets_of(&places, spec)?;
+        let found = places.iter().map(|place| FoundOffset {
+            partition: place.partition,
+            offset: found.get(place).copied(),
+        });
+        Ok(found.collect())
+    }
+
+    /// Looks for an offset in partitions of any topics. Those without a record as late as asked for
+    /// are left out.
+    pub fn list_offsets_of(
+        &mut self,
+        partitions: &[TopicPartition],
+        spec: OffsetSpec,
+    ) -> Result<BTreeMap<TopicPartition, i64>, ClientError> {
         self.retrying(|client| {
-            let mut by_leader: BTreeMap<BrokerId, Vec<i32>> = BTreeMap::new();
-            for partition in partitions {
-                let leader = client.leader(topic, *partition)?;
-                by_leader.entry(leader).or_default().push(*partition);
-            }
             let mut found = BTreeMap::new();
-            for (leader, partitions) in by_leader {
+            for (leader, places) in client.all_by_leader(partitions)? {
                 client.with(leader, |connection| {
-                    list(connection, topic, &partitions, spec, &mut found)
+                    list(connection, &places, spec, &mut found)
                 })?;
             }
-            let found = partitions.iter().map(|partition| FoundOffset {
-                partition: *partition,
-                offset: found.get(partition).copied().flatten(),
-            });
-            Ok(found.collect())
+            let found = found.into_iter();
+            Ok(found
+                .filter_map(|(place, offset)| Some((place, offset?)))
+                .collect())
         })
     }
 }
 
+/// Asks one leader; `places` are sorted.
 fn list(
     connection: &mut Connection,
-    topic: &str,
-    partitions: &[i32],
+    places: &[TopicPartition],
     spec: OffsetSpec,
-    found: &mut BTreeMap<i32, Option<i64>>,
+    found: &mut BTreeMap<TopicPartition, Option<i64>>,
 ) -> Result<(), ClientError> {
-    let mut asked = ListOffsetsTopic::default();
-    asked.name = StrBytes::from(topic);
-    for index in partitions {
-        let mut partition = ListOffsetsPartition::default();
-        partition.partition_index = *index;
-        partition.timestamp = spec.timestamp();
-        asked.partitions.push(partition);
-    }
+    let topics = TopicPartition::by_topic(places).map(|places| {
+        let mut topic = ListOffsetsTopic::default();
+        topic.name = StrBytes::from(places[0].topic.as_str());
+        for place in places {
+            let mut partition = ListOffsetsPartition::default();
+            partition.partition_index = place.partition;
+            partition.timestamp = spec.timestamp();
+            topic.partitions.push(partition);
+        }
+        topic
+    });
     let mut request = ListOffsetsRequest::default();
     request.replica_id = -1;
-    request.topics = vec![asked];
+    request.topics = topics.collect();
     let answer = connection.call(&request)?;
-    for partition in answer.topics.iter().flat_map(|topic| &topic.partitions) {
-        let index = partition.partition_index;
-        if partition.error_code != 0 {
-            let what = format!("offsets of topic {topic}, partition {index}");
-            let error = code(partition.error_code);
-            return Err(ClientError::refused(what, error, None::<&str>));
+    for topic in &answer.topics {
+        for partition in &topic.partitions {
+            let place = TopicPartition::new(&*topic.name, partition.partition_index);
+            if partition.error_code != 0 {
+                let (topic, index) = (&place.topic, place.partition);
+                let what = format!("offsets of topic {topic}, partition {index}");
+                let error = code(partition.error_code);
+                return Err(ClientError::refused(what, error, None::<&str>));
+            }
+            found.insert(place, (partition.offset >= 0).then_some(partition.offset));
         }
-        found.insert(index, (partition.offset >= 0).then_some(partition.offset));
     }
-    match partitions.iter().find(|index| !found.contains_key(index)) {
-        Some(index) => {
+    match places.iter().find(|place| !found.contains_key(place)) {
+        Some(place) => {
+            let (topic, index) = (&place.topic, place.partition);
             let silent = Malformed::Silent(format!("topic {topic}, partition {index}"));
             Err(connection.malformed(Api::ListOffsets, silent))
         }

@@ -8,12 +8,13 @@ use sillon_protocol::produce::{
 };
 use sillon_protocol::{Api, ErrorCode, Text, TopicKey};
 use sillon_record::{
-    BatchBuilder, BrokerId, Compression, Producer as ProducerId, TopicId, increment_sequence,
+    BatchBuilder, Compression, Producer as ProducerId, TopicId, increment_sequence,
 };
 
 use crate::client::Client;
 use crate::error::{ClientError, Malformed, is_retriable};
 use crate::partitioner::Partitioner;
+use crate::topic_partition::TopicPartition;
 
 /// When the broker answers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -65,9 +66,6 @@ impl Default for ProducerOptions {
     }
 }
 
-/// Where records go.
-type Place = (String, i32);
-
 /// Makes batches and sends them to their leaders, one batch per partition at a time, each until it
 /// is acknowledged.
 #[derive(Debug)]
@@ -75,7 +73,7 @@ pub struct Producer {
     options: ProducerOptions,
     id: Option<ProducerId>,
     partitioner: Partitioner,
-    partitions: BTreeMap<Place, Partition>,
+    partitions: BTreeMap<TopicPartition, Partition>,
 }
 
 #[derive(Debug)]
@@ -133,11 +131,14 @@ impl Producer {
             None => self.partitioner.partition(key, count),
         };
         let compression = self.options.compression;
-        let place = (topic.to_string(), partition);
-        let entry = self.partitions.entry(place).or_insert_with(|| Partition {
-            builder: BatchBuilder::new(compression),
-            next_sequence: 0,
-        });
+        let place = TopicPartition::new(topic, partition);
+        let entry = self
+            .partitions
+            .entry(place.clone())
+            .or_insert_with(|| Partition {
+                builder: BatchBuilder::new(compression),
+                next_sequence: 0,
+            });
         let builder = &mut entry.builder;
         let size = key.map_or(0, <[u8]>::len) + value.map_or(0, <[u8]>::len);
         let is_full = builder.records_count() > 0
@@ -145,7 +146,7 @@ impl Producer {
         if is_full {
             self.flush(client)?;
         }
-        let entry = self.partitions.get_mut(&(topic.to_string(), partition));
+        let entry = self.partitions.get_mut(&place);
         let builder = &mut entry.expect("entered above").builder;
         let appended = builder.append(timestamp_ms, key, value, &[]);
         appended.map_err(|source| ClientError::Full {
@@ -185,7 +186,10 @@ impl Producer {
     }
 
     /// Makes batches of the records that there are.
-    fn seal(&mut self, client: &mut Client) -> Result<BTreeMap<Place, Batch>, ClientError> {
+    fn seal(
+        &mut self,
+        client: &mut Client,
+    ) -> Result<BTreeMap<TopicPartition, Batch>, ClientError> {
         let mut batches = BTreeMap::new();
         for (place, partition) in &mut self.partitions {
             let records_count = partition.builder.records_count();
@@ -196,7 +200,7 @@ impl Producer {
                 partition.builder.producer(id, partition.next_sequence);
             }
             let batch = Batch {
-                topic_id: client.topic(&place.0)?.id,
+                topic_id: client.topic(&place.topic)?.id,
                 records_count,
                 records: partition.builder.build(),
             };
@@ -210,21 +214,19 @@ impl Producer {
     fn send_once(
         &mut self,
         client: &mut Client,
-        waiting: &mut BTreeMap<Place, Batch>,
+        waiting: &mut BTreeMap<TopicPartition, Batch>,
         mut failed: impl FnMut(ClientError),
     ) {
-        let mut by_leader: BTreeMap<BrokerId, Vec<Place>> = BTreeMap::new();
-        waiting.retain(|place, _| match client.leader(&place.0, place.1) {
-            Ok(leader) => {
-                by_leader.entry(leader).or_default().push(place.clone());
-                true
+        let mut dropped = Vec::new();
+        let by_leader = client.by_leader(waiting.keys(), |place, error| {
+            if !error.is_retriable() {
+                dropped.push(place.clone());
             }
-            Err(error) => {
-                let is_kept = error.is_retriable();
-                failed(error);
-                is_kept
-            }
+            failed(error);
         });
+        for place in dropped {
+            waiting.remove(&place);
+        }
         // Every leader works while the others do.
         let mut asked = Vec::new();
         for (leader, places) in by_leader {
@@ -267,8 +269,8 @@ impl Producer {
         &self,
         version: i16,
         connection: &mut crate::Connection,
-        waiting: &BTreeMap<Place, Batch>,
-        places: &[Place],
+        waiting: &BTreeMap<TopicPartition, Batch>,
+        places: &[TopicPartition],
     ) -> i16 {
         let without_id = places
             .iter()
@@ -282,7 +284,7 @@ impl Producer {
             acks: self.options.acks.number(),
             timeout_ms: self.options.timeout_ms,
         };
-        let topics: Vec<&[Place]> = places.chunk_by(|a, b| a.0 == b.0).collect();
+        let topics: Vec<&[TopicPartition]> = TopicPartition::by_topic(places).collect();
         let write = |out: &mut BytesMut, correlation_id, client_id: Option<&str>| {
             let count = topics.len();
             let mut writer =
@@ -291,11 +293,11 @@ impl Producer {
                 let key = if version >= FIRST_VERSION_BY_ID {
                     TopicKey::Id(waiting[&topic[0]].topic_id)
                 } else {
-                    TopicKey::Name(topic[0].0.as_str())
+                    TopicKey::Name(topic[0].topic.as_str())
                 };
                 writer.topic(key, topic.len());
                 for place in *topic {
-                    writer.partition(place.1, Some(&waiting[place].records));
+                    writer.partition(place.partition, Some(&waiting[place].records));
                 }
             }
             writer.finish();
@@ -311,8 +313,8 @@ impl Producer {
     fn answered(
         &mut self,
         response: &ProduceResponse<Bytes>,
-        places: &[Place],
-        waiting: &mut BTreeMap<Place, Batch>,
+        places: &[TopicPartition],
+        waiting: &mut BTreeMap<TopicPartition, Batch>,
         failed: &mut impl FnMut(ClientError),
     ) {
         // Answers are in the order of the request, topics in ours.
@@ -332,7 +334,11 @@ impl Producer {
         }
     }
 
-    fn acknowledged(&mut self, place: &Place, waiting: &mut BTreeMap<Place, Batch>) {
+    fn acknowledged(
+        &mut self,
+        place: &TopicPartition,
+        waiting: &mut BTreeMap<TopicPartition, Batch>,
+    ) {
         let (Some(batch), Some(partition)) =
             (waiting.remove(place), self.partitions.get_mut(place))
         else {
@@ -344,8 +350,8 @@ impl Producer {
     fn all_failed(
         &mut self,
         error: ClientError,
-        waiting: &mut BTreeMap<Place, Batch>,
-        places: &[Place],
+        waiting: &mut BTreeMap<TopicPartition, Batch>,
+        places: &[TopicPartition],
         failed: &mut impl FnMut(ClientError),
     ) {
         if !error.is_retriable() {
@@ -357,8 +363,11 @@ impl Producer {
     }
 }
 
-fn refused(place: &Place, produced: &PartitionProduced<Text<Bytes>>) -> ClientError {
-    let what = format!("produce to topic {}, partition {}", place.0, place.1);
+fn refused(place: &TopicPartition, produced: &PartitionProduced<Text<Bytes>>) -> ClientError {
+    let what = format!(
+        "produce to topic {}, partition {}",
+        place.topic, place.partition
+    );
     let first = produced
         .record_errors
         .iter()
