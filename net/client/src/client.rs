@@ -9,7 +9,7 @@ use sillon_record::{BrokerId, Producer};
 
 use crate::connection::{Connection, ConnectionOptions};
 use crate::error::ClientError;
-use crate::metadata::{Metadata, TopicMetadata, code};
+use crate::metadata::{Broker, Metadata, TopicMetadata, code};
 
 /// How a client behaves.
 #[derive(Clone, Debug)]
@@ -42,6 +42,8 @@ pub struct Client {
     connections: BTreeMap<BrokerId, Connection>,
     /// Brokers and controller as last told, and the topics that were asked for.
     known: Metadata,
+    /// Who coordinates the groups that were asked for, as last told.
+    coordinators: BTreeMap<String, BrokerId>,
 }
 
 impl Client {
@@ -54,6 +56,7 @@ impl Client {
             first: None,
             connections: BTreeMap::new(),
             known: Metadata::default(),
+            coordinators: BTreeMap::new(),
         };
         client.refresh(&[])?;
         Ok(client)
@@ -157,6 +160,30 @@ impl Client {
         self.known.topics.clear();
     }
 
+    /// Who coordinates a group, as last told.
+    pub(crate) fn known_coordinator(&self, group: &str) -> Option<&Broker> {
+        let id = self.coordinators.get(group)?;
+        self.known.brokers.iter().find(|broker| broker.id == *id)
+    }
+
+    /// Remembers who coordinates a group.
+    pub(crate) fn remember_coordinator(&mut self, group: &str, coordinator: Broker) {
+        self.coordinators.insert(group.to_string(), coordinator.id);
+        let brokers = &mut self.known.brokers;
+        brokers.retain(|broker| broker.id != coordinator.id);
+        brokers.push(coordinator);
+    }
+
+    /// Forgets who coordinates a group.
+    pub(crate) fn forget_coordinator(&mut self, group: &str) {
+        self.coordinators.remove(group);
+    }
+
+    /// The brokers, as last told.
+    pub(crate) fn brokers(&self) -> &[Broker] {
+        &self.known.brokers
+    }
+
     /// Asks who leads the partitions of some topics.
     pub(crate) fn refresh(&mut self, topics: &[&str]) -> Result<(), ClientError> {
         let told = self.ask_metadata(Some(topics))?;
@@ -179,21 +206,7 @@ impl Client {
     }
 
     fn ask_metadata(&mut self, topics: Option<&[&str]>) -> Result<Metadata, ClientError> {
-        let mut last = None;
-        for _ in 0..2 {
-            let connection = self.any()?;
-            match ask_metadata(connection, topics) {
-                Ok(metadata) => return Ok(metadata),
-                // An old connection may have been closed meanwhile: once more, on a new one.
-                Err(error) if error.ends_connection() => {
-                    self.connections.clear();
-                    self.first = None;
-                    last = Some(error);
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        Err(last.expect("the loop ends by an error that ends a connection"))
+        self.with_any(|connection| ask_metadata(connection, topics))
     }
 
     /// A connection to any broker: one that is there, one that is known, or a bootstrap address.
@@ -228,14 +241,34 @@ impl Client {
         }
     }
 
+    /// Uses a connection to any broker; once more, on a new one, when it turns out to be broken: an
+    /// old one may have been closed meanwhile.
+    pub(crate) fn with_any<R>(
+        &mut self,
+        mut work: impl FnMut(&mut Connection) -> Result<R, ClientError>,
+    ) -> Result<R, ClientError> {
+        let mut last = None;
+        for _ in 0..2 {
+            match work(self.any()?) {
+                Err(error) if error.ends_connection() => {
+                    self.connections.clear();
+                    self.first = None;
+                    last = Some(error);
+                }
+                result => return result,
+            }
+        }
+        Err(last.expect("the loop ends by an error that ends a connection"))
+    }
+
     /// Uses a connection to the broker that creates and deletes topics.
     pub(crate) fn with_controller<R>(
         &mut self,
-        work: impl FnOnce(&mut Connection) -> Result<R, ClientError>,
+        work: impl FnMut(&mut Connection) -> Result<R, ClientError>,
     ) -> Result<R, ClientError> {
         match self.known.controller {
             Some(controller) => self.with(controller, work),
-            None => work(self.any()?),
+            None => self.with_any(work),
         }
     }
 
@@ -247,8 +280,7 @@ impl Client {
         request.producer_id = -1;
         request.producer_epoch = -1;
         self.retrying(|client| {
-            let connection = client.any()?;
-            let answer = connection.call(&request)?;
+            let answer = client.with_any(|connection| connection.call(&request))?;
             if answer.error_code != 0 {
                 let error = code(answer.error_code);
                 return Err(ClientError::refused("a producer id", error, None::<&str>));

@@ -159,7 +159,7 @@ impl Client {
     fn at<R>(
         &mut self,
         of: &Configured,
-        work: impl FnOnce(&mut Connection) -> Result<R, ClientError>,
+        work: impl FnMut(&mut Connection) -> Result<R, ClientError>,
     ) -> Result<R, ClientError> {
         match of {
             Configured::Broker(broker) => self.with(*broker, work),

@@ -1,5 +1,6 @@
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Write};
+use std::marker::PhantomData;
 use std::net::{TcpStream, ToSocketAddrs};
 use std::time::{Duration, Instant};
 
@@ -54,6 +55,21 @@ pub struct Connection {
     common: Vec<(Api, i16, i16)>,
 }
 
+/// A request on its way: which, in what version, since when.
+#[derive(Debug)]
+pub(crate) struct Asked<M> {
+    version: i16,
+    at: Instant,
+    request: PhantomData<fn() -> M>,
+}
+
+impl<M> Asked<M> {
+    /// How long ago it was sent.
+    pub(crate) fn age(&self) -> Duration {
+        self.at.elapsed()
+    }
+}
+
 impl Connection {
     /// Connects to `host:port` and asks what the broker speaks.
     pub fn open(address: &str, options: ConnectionOptions) -> Result<Connection, ClientError> {
@@ -89,6 +105,17 @@ impl Connection {
         }
     }
 
+    /// Sends a request, in no higher version than `max`, and waits for its answer.
+    pub fn call_up_to<M: RequestResponsePair>(
+        &mut self,
+        request: &M,
+        max: i16,
+    ) -> Result<M::Response, ClientError> {
+        let api = message::api::<M>();
+        let version = self.version(api)?.min(max);
+        self.call_version(request, api, version)
+    }
+
     /// Sends a request and waits for its answer.
     pub fn call<M: RequestResponsePair>(
         &mut self,
@@ -105,6 +132,45 @@ impl Connection {
         api: Api,
         version: i16,
     ) -> Result<M::Response, ClientError> {
+        self.ask_version(request, api, version)?;
+        let (frame, body) = self.receive(api, version)?;
+        self.decode::<M::Response>(frame, api, version, body)
+    }
+
+    /// Sends a request whose answer is taken by [`Self::answer`].
+    pub(crate) fn ask<M: RequestResponsePair>(
+        &mut self,
+        request: &M,
+    ) -> Result<Asked<M>, ClientError> {
+        let api = message::api::<M>();
+        let version = self.version(api)?;
+        self.ask_version(request, api, version)?;
+        Ok(Asked {
+            version,
+            at: Instant::now(),
+            request: PhantomData,
+        })
+    }
+
+    /// The answer to the oldest request without one; `None` when it has not come within `wait`.
+    pub(crate) fn answer<M: RequestResponsePair>(
+        &mut self,
+        asked: &Asked<M>,
+        wait: Duration,
+    ) -> Result<Option<M::Response>, ClientError> {
+        let (api, version) = (message::api::<M>(), asked.version);
+        match self.receive_until(api, version, Instant::now() + wait)? {
+            Some((frame, body)) => self.decode(frame, api, version, body).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    fn ask_version<M: RequestResponsePair>(
+        &mut self,
+        request: &M,
+        api: Api,
+        version: i16,
+    ) -> Result<(), ClientError> {
         self.send(|out, correlation_id, client_id| {
             message::encode_request(out, version, correlation_id, client_id, request)
         })
@@ -113,9 +179,7 @@ impl Connection {
             api,
             source,
         })?;
-        self.flush()?;
-        let (frame, body) = self.receive(api, version)?;
-        self.decode::<M::Response>(frame, api, version, body)
+        self.flush()
     }
 
     fn decode<R: KafkaResponse>(
@@ -174,7 +238,20 @@ impl Connection {
     /// When no answer is due.
     pub fn receive(&mut self, api: Api, version: i16) -> Result<(Bytes, usize), ClientError> {
         let deadline = Instant::now() + self.options.request_timeout;
-        let frame = self.next_frame(api, deadline)?;
+        let received = self.receive_until(api, version, deadline)?;
+        received.ok_or_else(|| self.timed_out(api))
+    }
+
+    /// As [`Self::receive`]; `None` when nothing whole has come by then.
+    fn receive_until(
+        &mut self,
+        api: Api,
+        version: i16,
+        deadline: Instant,
+    ) -> Result<Option<(Bytes, usize)>, ClientError> {
+        let Some(frame) = self.next_frame(deadline)? else {
+            return Ok(None);
+        };
         let (found, body) = read_response_header(&frame, api, version)
             .map_err(|error| self.malformed(api, error.into()))?;
         let expected = self.unanswered.pop_front().expect("an answer is due");
@@ -185,13 +262,13 @@ impl Connection {
                 found,
             });
         }
-        Ok((frame, body))
+        Ok(Some((frame, body)))
     }
 
-    fn next_frame(&mut self, api: Api, deadline: Instant) -> Result<Bytes, ClientError> {
+    fn next_frame(&mut self, deadline: Instant) -> Result<Option<Bytes>, ClientError> {
         loop {
             match self.frames.next_frame() {
-                Ok(Some(frame)) => return Ok(frame),
+                Ok(Some(frame)) => return Ok(Some(frame)),
                 Ok(None) => {}
                 Err(error) => {
                     return Err(ClientError::FrameLength {
@@ -202,7 +279,7 @@ impl Connection {
             }
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return Err(self.timed_out(api));
+                return Ok(None);
             }
             let read = self
                 .stream
@@ -216,13 +293,13 @@ impl Connection {
                 }
                 Ok(_) => {}
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if is_timeout(&error) => return Err(self.timed_out(api)),
+                Err(error) if is_timeout(&error) => return Ok(None),
                 Err(error) => return Err(self.broken(error)),
             }
         }
     }
 
-    fn timed_out(&self, api: Api) -> ClientError {
+    pub(crate) fn timed_out(&self, api: Api) -> ClientError {
         ClientError::TimedOut {
             address: self.address.clone(),
             api,

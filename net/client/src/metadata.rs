@@ -98,7 +98,7 @@ impl Metadata {
 }
 
 /// An IPv6 address goes into brackets.
-fn address(host: &str, port: i32) -> String {
+pub(crate) fn address(host: &str, port: i32) -> String {
     if host.contains(':') {
         format!("[{host}]:{port}")
     } else {

@@ -55,6 +55,8 @@ impl Node {
         node.catches_signals = false;
         node.clock = clock;
         node.controller.default_partitions = 4;
+        // Tests bring their members at once.
+        node.groups.initial_rebalance_delay_ms = 0;
         let stop = node.stop.clone();
         let (ready, is_ready) = mpsc::channel();
         node.ready = Box::new(move |_| ready.send(()).unwrap());
