@@ -18,6 +18,11 @@ pub struct ConnectArgs {
 impl ConnectArgs {
     /// Connects to the first broker that answers.
     pub fn connect(&self) -> Result<Client, ClientError> {
-        Client::connect(&self.bootstrap, ClientOptions::default())
+        self.connect_with(ClientOptions::default())
+    }
+
+    /// As [`Self::connect`], with options.
+    pub fn connect_with(&self, options: ClientOptions) -> Result<Client, ClientError> {
+        Client::connect(&self.bootstrap, options)
     }
 }

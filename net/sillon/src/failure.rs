@@ -7,6 +7,7 @@ use sillon_server::BindError;
 
 use crate::bench::BenchError;
 use crate::configuration::ConfigurationError;
+use crate::group::GroupError;
 use crate::offline::OfflineError;
 
 /// Why a command failed, in words for whoever ran it.
@@ -18,6 +19,12 @@ pub enum Failure {
     /// A broker said no, or could not be asked.
     #[error(transparent)]
     Client(#[from] ClientError),
+    /// Something about a consumer group cannot be done.
+    #[error(transparent)]
+    Group(#[from] GroupError),
+    /// The system does not let signals be caught.
+    #[error("cannot catch signals: {0}")]
+    Signals(#[source] io::Error),
     /// Standard output does not take what is printed.
     #[error("cannot write to standard output: {0}")]
     Output(#[source] io::Error),

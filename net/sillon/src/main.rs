@@ -8,6 +8,8 @@ mod configuration;
 mod connect;
 mod consume;
 mod failure;
+mod group;
+mod interruption;
 mod logging;
 mod offline;
 mod output;
@@ -43,10 +45,13 @@ enum Command {
     /// Show and change the configuration of topics and brokers
     #[command(subcommand)]
     Config(config::ConfigCommand),
+    /// List, describe and delete consumer groups, and change what they have committed
+    #[command(subcommand)]
+    Group(group::GroupCommand),
     /// Write records: one per line of standard input
     Produce(produce::ProduceArgs),
     /// Read records and print them
-    Consume(consume::ConsumeArgs),
+    Consume(Box<consume::ConsumeArgs>),
     /// Measure a broker: throughput, latency and what they cost, verified
     Bench(Box<bench::BenchArgs>),
     /// Look at the journals of a stopped broker, and mend them
@@ -77,6 +82,7 @@ fn main() -> ExitCode {
         }
         Command::Topic(command) => command.run(),
         Command::Config(command) => command.run(),
+        Command::Group(command) => command.run(),
         Command::Produce(args) => args.run(),
         Command::Consume(args) => args.run(),
         Command::Bench(args) => args.run(),

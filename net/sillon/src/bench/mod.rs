@@ -8,11 +8,9 @@ mod summary;
 use std::fs;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
 use clap::{Args, Subcommand};
-use signal_hook::consts::{SIGINT, SIGTERM};
 use sillon_loadgen::null_server::Behaviour;
 use sillon_loadgen::report::{Input, ReportError, render};
 use sillon_loadgen::run_report::FORMAT;
@@ -25,6 +23,7 @@ use self::progress::Line;
 use self::report::ReportArgs;
 use self::shape::ShapeArgs;
 use crate::failure::Failure;
+use crate::interruption::interruption;
 use crate::output::{self, Format};
 
 /// The process exits with 1 when a broker's answers and its log differ.
@@ -170,7 +169,7 @@ impl BenchArgs {
         }
         let scenarios = self.chosen()?;
         let program = std::env::current_exe().map_err(BenchError::Program)?;
-        let interrupted = interruption()?;
+        let interrupted = interruption().map_err(BenchError::Prepare)?;
         let mut line = Line::new();
         line.say("starting");
         let embedded = match &self.bootstrap_server {
@@ -329,17 +328,6 @@ fn log_path(path: &Path, scenario: &Scenario, is_one: bool) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_os_string();
     name.push(format!(".{}", scenario.name));
     path.with_file_name(name)
-}
-
-/// Set by the first Ctrl-C, which ends the run in order; the second ends the program.
-fn interruption() -> Result<Arc<AtomicBool>, BenchError> {
-    let interrupted = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM] {
-        signal_hook::flag::register_conditional_shutdown(signal, 1, interrupted.clone())
-            .map_err(BenchError::Prepare)?;
-        signal_hook::flag::register(signal, interrupted.clone()).map_err(BenchError::Prepare)?;
-    }
-    Ok(interrupted)
 }
 
 fn write_page(path: &Path, runs: BenchReport) -> Result<(), BenchError> {

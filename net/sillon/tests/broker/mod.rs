@@ -5,8 +5,9 @@
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc;
-use std::thread;
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
@@ -139,6 +140,82 @@ impl Broker {
         let printed = String::from_utf8_lossy(&output.stdout);
         assert!(!output.status.success(), "{arguments:?}: {printed}");
         String::from_utf8(output.stderr).unwrap()
+    }
+}
+
+/// A command that goes on until it is told to end. Killed when it is dropped.
+pub struct Running {
+    child: Child,
+    lines: Arc<Mutex<Vec<String>>>,
+    reading: Option<JoinHandle<()>>,
+}
+
+impl Broker {
+    /// Starts a command against the broker and reads along what it prints.
+    pub fn begin(&self, arguments: &[&str]) -> Running {
+        let mut child = sillon()
+            .args(arguments)
+            .args(["--bootstrap", &self.address])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let (stdout, read) = (child.stdout.take().unwrap(), lines.clone());
+        let reading = thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                read.lock().unwrap().push(line);
+            }
+        });
+        Running {
+            child,
+            lines,
+            reading: Some(reading),
+        }
+    }
+}
+
+impl Running {
+    /// What it has printed so far.
+    pub fn lines(&self) -> Vec<String> {
+        self.lines.lock().unwrap().clone()
+    }
+
+    /// Asks it to end, which it must do well; returns what it has printed.
+    pub fn stop(mut self) -> Vec<String> {
+        kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
+        let status = self.child.wait().unwrap();
+        assert!(status.success(), "{status}");
+        self.reading.take().unwrap().join().unwrap();
+        self.lines()
+    }
+
+    /// Ends it on the spot; returns what it has printed.
+    pub fn kill(mut self) -> Vec<String> {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        self.reading.take().unwrap().join().unwrap();
+        self.lines()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It fails when the command has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Tries until it gives something, but not for ever.
+pub fn eventually<R>(what: &str, mut attempt: impl FnMut() -> Option<R>) -> R {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(result) = attempt() {
+            return result;
+        }
+        assert!(Instant::now() < deadline, "{what}: not within {PATIENCE:?}");
+        thread::yield_now();
     }
 }
 

@@ -1,3 +1,5 @@
+mod group;
+
 use std::io::{self, BufWriter, StdoutLock, Write};
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
@@ -15,14 +17,22 @@ pub struct ConsumeArgs {
     /// What to read
     topic: String,
     /// Only this partition; may be given several times
-    #[arg(long = "partition", short, value_name = "NUMBER")]
+    #[arg(
+        long = "partition",
+        short,
+        value_name = "NUMBER",
+        conflicts_with = "group"
+    )]
     partitions: Vec<i32>,
-    /// Start with the first record that is left, not with the next one to come
+    /// Start with the first record that is left, not with the next one to come; in a group: where it
+    /// has committed nothing
     #[arg(long, conflicts_with = "offset")]
     from_beginning: bool,
     /// Start at this offset
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "NUMBER", conflicts_with = "group")]
     offset: Option<i64>,
+    #[command(flatten)]
+    membership: group::MembershipArgs,
     /// Stop after this many records
     #[arg(long, short = 'n', value_name = "COUNT")]
     max_messages: Option<u64>,
@@ -91,6 +101,9 @@ impl ConsumeArgs {
     /// Prints records until it is told to stop.
     pub fn run(self) -> Result<(), Failure> {
         let mut client = self.connect.connect()?;
+        if let Some(group) = &self.membership.group {
+            return self.run_in_group(group, client);
+        }
         let partitions = self.chosen(&mut client)?;
         let mut consumer = Consumer::new(ConsumerOptions {
             is_read_committed: self.read_committed,
