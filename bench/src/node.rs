@@ -3,14 +3,16 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use sillon_controller::{Image, MetadataRecord, TopicConfig};
 use sillon_disk::Disk;
+use sillon_log::compaction::Compaction;
 use sillon_record::{BrokerId, PartitionIncarnation, TopicId};
 use sillon_shard::{
-    Action, Boot, DiskOp, DiskResult, Event, IoClass, LogLevel, NodeConfig, Now, OpId, Request,
-    Shard, TICK_MS, Ticket,
+    Action, Boot, CompactionConfig, DiskOp, DiskOutput, DiskResult, Event, IoClass, LogLevel,
+    NodeConfig, Now, OpId, Request, Shard, TICK_MS, Ticket,
 };
 
 /// The one node.
@@ -23,6 +25,8 @@ pub struct Size {
     pub memory_bytes: u64,
     /// The journal, in bytes.
     pub journal_bytes: u64,
+    /// How long compaction rests, in ms.
+    pub compaction_backoff_ms: u64,
 }
 
 impl Default for Size {
@@ -30,6 +34,8 @@ impl Default for Size {
         Size {
             memory_bytes: 1 << 30,
             journal_bytes: 128 << 20,
+            // Longer than any benchmark.
+            compaction_backoff_ms: 86_400_000,
         }
     }
 }
@@ -43,6 +49,54 @@ pub struct Written {
     pub background_bytes: u64,
 }
 
+/// A thread beside the shard's, as the runtime has one.
+struct Compactor {
+    jobs: Sender<Job>,
+    done: Receiver<Job>,
+    running: usize,
+}
+
+type Job = (OpId, Box<Compaction>);
+
+impl Compactor {
+    fn start() -> Compactor {
+        let (jobs, waiting) = mpsc::channel::<Job>();
+        let (sender, done) = mpsc::channel();
+        std::thread::spawn(move || {
+            for (op, mut work) in waiting {
+                work.run();
+                if sender.send((op, work)).is_err() {
+                    return;
+                }
+            }
+        });
+        Compactor {
+            jobs,
+            done,
+            running: 0,
+        }
+    }
+
+    fn run(&mut self, op: OpId, work: Box<Compaction>) {
+        self.running += 1;
+        self.jobs.send((op, work)).expect("the thread lives");
+    }
+
+    fn take(&mut self) -> Option<Job> {
+        let job = self.done.try_recv().ok()?;
+        self.running -= 1;
+        Some(job)
+    }
+}
+
+fn configured(topic: TopicId, key: &str, value: &str) -> MetadataRecord {
+    MetadataRecord::TopicConfig {
+        topic,
+        key: key.to_owned(),
+        value: Some(value.to_owned()),
+    }
+}
+
 /// See the module's documentation.
 pub struct Node<D> {
     disk: D,
@@ -54,6 +108,10 @@ pub struct Node<D> {
     pub replies: VecDeque<(u64, Request)>,
     /// What has been handed to the disk.
     pub written: Written,
+    /// What has been read from the disk since the node was open, in bytes.
+    pub read_bytes: u64,
+    compactor: Compactor,
+    is_stopped: bool,
     in_flight: usize,
     is_open: bool,
     ready_count: usize,
@@ -69,7 +127,7 @@ fn now(started: Instant) -> Now {
 }
 
 impl<D: Disk> Node<D> {
-    /// Starts a node on an empty disk.
+    /// Starts a node, on an empty disk or on that of one that was stopped.
     ///
     /// # Panics
     /// When it cannot start.
@@ -85,6 +143,10 @@ impl<D: Disk> Node<D> {
             file_system_bytes: 1 << 40,
             recovery_bytes_max: size.journal_bytes,
             retention_check_ms: u64::MAX / 1_000_000,
+            compaction: CompactionConfig {
+                backoff_ms: size.compaction_backoff_ms,
+                ..CompactionConfig::default()
+            },
             topic_defaults: TopicConfig::default(),
             settings: Default::default(),
             groups: Default::default(),
@@ -123,6 +185,9 @@ impl<D: Disk> Node<D> {
             completions,
             replies: VecDeque::new(),
             written: Written::default(),
+            read_bytes: 0,
+            compactor: Compactor::start(),
+            is_stopped: false,
             in_flight: 0,
             is_open: false,
             ready_count: 0,
@@ -132,6 +197,7 @@ impl<D: Disk> Node<D> {
         while !node.is_open {
             node.step().await;
         }
+        node.read_bytes = 0;
         node.quiet().await;
         node
     }
@@ -168,6 +234,7 @@ impl<D: Disk> Node<D> {
                     self.in_flight += 1;
                     self.disk.submit(op, io);
                 }
+                Action::Compute { op, work } => self.compactor.run(op, work),
                 Action::Reply { ticket, request } => self.replies.push_back((ticket.key, request)),
                 Action::PartitionReady { error, .. } => {
                     assert_eq!(error, None, "a partition gets its folder");
@@ -178,7 +245,8 @@ impl<D: Disk> Node<D> {
                     eprintln!("{message}");
                 }
                 Action::Failed(reason) => panic!("{reason}"),
-                Action::Log { .. } | Action::Stopped => {}
+                Action::Log { .. } => {}
+                Action::Stopped => self.is_stopped = true,
             }
         }
     }
@@ -194,6 +262,9 @@ impl<D: Disk> Node<D> {
     pub fn complete(&mut self) {
         let mut completions = std::mem::take(&mut self.completions);
         for (op, result) in completions.drain(..) {
+            if let Ok(DiskOutput::Bytes(bytes)) = &result {
+                self.read_bytes += bytes.len() as u64;
+            }
             self.handle(Event::Disk { op, result });
         }
         self.completions = completions;
@@ -209,6 +280,9 @@ impl<D: Disk> Node<D> {
         if self.in_flight > 0 {
             self.wait().await;
             self.complete();
+        }
+        while let Some((op, work)) = self.compactor.take() {
+            self.handle(Event::Computed { op, work });
         }
         if self.now_ns() - self.ticked_ns >= TICK_MS / 2 * 1_000_000 {
             self.tick();
@@ -234,7 +308,7 @@ impl<D: Disk> Node<D> {
         let mut quiet_ticks = 0;
         while quiet_ticks < 8 {
             self.tick();
-            quiet_ticks = if self.in_flight == 0 {
+            quiet_ticks = if self.in_flight == 0 && self.compactor.running == 0 {
                 quiet_ticks + 1
             } else {
                 0
@@ -245,12 +319,48 @@ impl<D: Disk> Node<D> {
 
     /// Creates a topic and waits for its folders.
     pub async fn create_topic(&mut self, name: &str, partitions: i32) -> TopicId {
+        self.create_topic_with(name, partitions, &[]).await
+    }
+
+    /// Changes a topic's configuration.
+    pub fn configure(&mut self, topic: TopicId, configs: &[(&str, &str)]) {
+        let records = configs
+            .iter()
+            .map(|(key, value)| configured(topic, key, value));
+        let records: Vec<MetadataRecord> = records.collect();
+        self.handle(Event::Metadata(Arc::from(records)));
+        self.perform();
+    }
+
+    /// Writes everything to the segments, and ends.
+    pub async fn stop(mut self) -> D {
+        self.handle(Event::Stop);
+        self.perform();
+        while !self.is_stopped {
+            self.tick();
+            self.idle().await;
+        }
+        self.disk
+    }
+
+    /// As [`Self::create_topic`], with a configuration of its own.
+    pub async fn create_topic_with(
+        &mut self,
+        name: &str,
+        partitions: i32,
+        configs: &[(&str, &str)],
+    ) -> TopicId {
         let topic = TopicId([name.len() as u8; 16]);
         let first = self.image().next_incarnation().0;
         let mut records = vec![MetadataRecord::Topic {
             id: topic,
             name: name.to_string(),
         }];
+        records.extend(
+            configs
+                .iter()
+                .map(|(key, value)| configured(topic, key, value)),
+        );
         records.extend((0..partitions).map(|partition| MetadataRecord::Partition {
             topic,
             partition,

@@ -39,11 +39,19 @@ pub enum Bug {
     EpochNotRaised,
     /// Assign an offset twice.
     OffsetTwice,
+    /// Compaction takes the last record of a key's newest batch for the newest of that key.
+    NewestByBatch,
+    /// Compaction takes a tombstone at once.
+    TombstoneRemovedEarly,
+    /// A compacted segment takes its place without having been flushed.
+    SwapNotFlushed,
+    /// A compacted segment takes its place before a checkpoint knows of it.
+    SwapBeforeCheckpoint,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Bug; 17] = [
+    pub const ALL: [Bug; 21] = [
         Bug::AckBeforeFlush,
         Bug::ReaderAboveFlushed,
         Bug::DuplicateBeforeOriginal,
@@ -61,6 +69,10 @@ impl Bug {
         Bug::RenameWithoutFolderSync,
         Bug::EpochNotRaised,
         Bug::OffsetTwice,
+        Bug::NewestByBatch,
+        Bug::TombstoneRemovedEarly,
+        Bug::SwapNotFlushed,
+        Bug::SwapBeforeCheckpoint,
     ];
 }
 

@@ -22,6 +22,10 @@ const fn short(min: i64) -> ConfigKind {
     ConfigKind::Short { min, max }
 }
 
+const ANY_DOUBLE: ConfigKind = ConfigKind::Double {
+    min: 0.0,
+    max: f64::MAX,
+};
 const HONOURED: Treatment = Treatment::Honoured;
 const THREADS: Treatment =
     Treatment::NoEffect("each shard is one thread that does all of it: see --shards");
@@ -32,7 +36,8 @@ const NO_SHARE_GROUPS: Treatment = Treatment::NoEffect("share groups are not bui
 const GROUPS: Treatment = Treatment::NoEffect("consumer groups keep to Kafka's default");
 const SOCKETS: Treatment = Treatment::NoEffect("the kernel sizes a socket's buffers by itself");
 pub(crate) const NO_TLS: Treatment = Treatment::Refused("TLS, SASL and ACLs are not built yet");
-const NO_COMPACTION: Treatment = Treatment::NoEffect("compaction is not built yet");
+const COMPACTION: Treatment =
+    Treatment::NoEffect("one thread beside the shards compacts, in pieces of 256 KiB");
 const NO_TIERS: Treatment = Treatment::NoEffect("tiered storage is not built");
 const NO_JAVA: Treatment = Treatment::Refused("there is no JVM that could load a class");
 const NO_PURGATORY: Treatment =
@@ -247,6 +252,55 @@ pub(crate) const OWN_KEYS: &[Row] = &[
         Some("PLAINTEXT://:9092"),
         Treatment::Partly("PLAINTEXT ones; the controller's are left out"),
         "Where the broker listens. `--listen` goes before all of them.",
+    ),
+    (
+        "log.cleaner.backoff.ms",
+        long(0),
+        Some("15000"),
+        HONOURED,
+        "How long compaction rests when it has found nothing to do.",
+    ),
+    (
+        "log.cleaner.dedupe.buffer.size",
+        long(1),
+        Some("134217728"),
+        Treatment::Partly("a sixteenth of --memory at most"),
+        "Memory for the keys of the partitions that are being compacted.",
+    ),
+    (
+        "log.cleaner.enable",
+        ConfigKind::OneOf(&["true"]),
+        Some("true"),
+        Treatment::Refused("compaction cannot be turned off: topics ask for it by cleanup.policy"),
+        "Whether compacted topics are compacted.",
+    ),
+    (
+        "log.cleaner.io.buffer.load.factor",
+        ANY_DOUBLE,
+        Some("0.9"),
+        COMPACTION,
+        "How full the memory for keys may become.",
+    ),
+    (
+        "log.cleaner.io.buffer.size",
+        int(0, INT_MAX),
+        Some("524288"),
+        COMPACTION,
+        "Memory for reading and writing while compacting.",
+    ),
+    (
+        "log.cleaner.io.max.bytes.per.second",
+        ANY_DOUBLE,
+        Some("1.7976931348623157E308"),
+        HONOURED,
+        "What compaction reads and writes in a second. It yields to appends in any case.",
+    ),
+    (
+        "log.cleaner.threads",
+        int(0, INT_MAX),
+        Some("1"),
+        COMPACTION,
+        "Threads that compact.",
     ),
     (
         "log.dir",
@@ -587,7 +641,6 @@ pub(crate) const FAMILIES: &[Family] = &[
     family("kafka.metrics.", METRICS),
     family("leader.replication.throttled.", ONE_REPLICA),
     family("listener.name.", NO_TLS),
-    family("log.cleaner.", NO_COMPACTION),
     family("log.dir.failure.", ONE_FOLDER),
     family("max.connections.per.ip.overrides", NO_QUOTAS),
     family("metadata.", ONE_NODE),

@@ -22,6 +22,20 @@ impl CompressionType {
     pub const PRODUCER: CompressionType = CompressionType(0);
 }
 
+/// A share of 1, to a millionth: `min.cleanable.dirty.ratio`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ratio(pub(crate) u32);
+
+impl Ratio {
+    /// As a number from 0 to 1.
+    pub fn get(self) -> f64 {
+        f64::from(self.0) / RATIO_PARTS
+    }
+}
+
+/// Parts that a [`Ratio`] is counted in.
+pub(crate) const RATIO_PARTS: f64 = 1_000_000.0;
+
 /// A topic's configuration, as far as the broker acts on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TopicConfig {
@@ -29,10 +43,14 @@ pub struct TopicConfig {
     pub cleanup_policy: CleanupPolicy,
     /// `compression.type`
     pub compression_type: CompressionType,
+    /// `delete.retention.ms`
+    pub delete_retention_ms: i64,
     /// `flush.messages`: 1 flushes before every acknowledgement. Sillon's default, unlike Kafka's.
     pub flush_messages: i64,
     /// `flush.ms`
     pub flush_ms: i64,
+    /// `max.compaction.lag.ms`
+    pub max_compaction_lag_ms: i64,
     /// `max.decompressed.message.bytes`
     pub max_decompressed_message_bytes: u32,
     /// `max.message.bytes`: the largest batch as sent.
@@ -43,6 +61,10 @@ pub struct TopicConfig {
     pub timestamp_after_max_ms: i64,
     /// `message.timestamp.before.max.ms`
     pub timestamp_before_max_ms: i64,
+    /// `min.cleanable.dirty.ratio`
+    pub min_cleanable_dirty_ratio: Ratio,
+    /// `min.compaction.lag.ms`
+    pub min_compaction_lag_ms: i64,
     /// `min.insync.replicas`
     pub min_insync_replicas: u32,
     /// `retention.bytes`; `None` (-1): without bound.
@@ -63,14 +85,18 @@ impl Default for TopicConfig {
                 compact: false,
             },
             compression_type: CompressionType::PRODUCER,
+            delete_retention_ms: 24 * 3_600_000,
             flush_messages: 1,
             flush_ms: i64::MAX,
+            max_compaction_lag_ms: i64::MAX,
             max_decompressed_message_bytes: DECOMPRESSED_MAX as u32,
             // 1 MiB and the 12 bytes that `batchLength` does not count, as in Kafka.
             max_message_bytes: (1 << 20) + 12,
             timestamp_type: TimestampType::CreateTime,
             timestamp_after_max_ms: 3_600_000,
             timestamp_before_max_ms: i64::MAX,
+            min_cleanable_dirty_ratio: Ratio(500_000),
+            min_compaction_lag_ms: 0,
             min_insync_replicas: 1,
             retention_bytes: None,
             retention_ms: Some(7 * 24 * 3_600_000),

@@ -1,3 +1,5 @@
+use crate::config::RATIO_PARTS;
+
 /// Longest value of free text, in bytes: Kafka's longest text on the wire.
 pub const VALUE_BYTES_MAX: usize = i16::MAX as usize;
 
@@ -105,7 +107,8 @@ impl ConfigKind {
     }
 
     /// Reads a value as a number: itself, 0 or 1, or the place in a list of choices (for
-    /// [`ConfigKind::ListOf`] a bit each); 0 for what is not a number. The error says what is
+    /// [`ConfigKind::ListOf`] a bit each), in millionths where it has a fraction; 0 for what is
+    /// not a number. The error says what is
     /// allowed.
     pub(crate) fn parse(self, text: &str) -> Result<i64, String> {
         let text = text.trim();
@@ -132,7 +135,9 @@ impl ConfigKind {
                 parts(text).try_fold(0, with)
             }
             ConfigKind::Double { min, max } => match text.parse::<f64>() {
-                Ok(number) if (min..=max).contains(&number) => Ok(0),
+                Ok(number) if (min..=max).contains(&number) => {
+                    Ok((number * RATIO_PARTS).round() as i64)
+                }
                 _ if max == f64::MAX => Err(format!("a number from {min} on is needed")),
                 _ => Err(format!("a number from {min} to {max} is needed")),
             },
@@ -165,6 +170,7 @@ impl ConfigKind {
                     .collect();
                 chosen.join(",")
             }
+            ConfigKind::Double { .. } => (value as f64 / RATIO_PARTS).to_string(),
             _ => value.to_string(),
         }
     }

@@ -25,7 +25,7 @@ mod topic_table;
 
 pub use append::{APPEND_BYTES_MAX, Append, AppendError, decode_append, encode_append};
 pub use broker_keys::{BrokerKey, Family, Update};
-pub use config::{CleanupPolicy, CompressionType, InvalidConfig, TopicConfig};
+pub use config::{CleanupPolicy, CompressionType, InvalidConfig, Ratio, TopicConfig};
 pub use config_keys::{ConfigKey, Treatment};
 pub use config_kind::{ConfigKind, VALUE_BYTES_MAX};
 pub use configs_page::configs_page;

@@ -2,7 +2,7 @@
 
 use sillon_record::TimestampType;
 
-use crate::config::{CleanupPolicy, CompressionType};
+use crate::config::{CleanupPolicy, CompressionType, Ratio};
 use crate::config_keys::{
     ConfigKey, DECOMPRESSED_MAX, INT_MAX, SEGMENT_BYTES_MIN, Treatment, field, int, kept, long,
 };
@@ -16,7 +16,6 @@ const MINUTE_MS: i64 = 60_000;
 const HOUR_MS: i64 = 60 * MINUTE_MS;
 
 const AS_SENT: &str = "batches are stored as their producer sent them";
-const NO_COMPACTION: &str = "compaction is not built yet";
 const NO_TIERS: &str = "tiered storage is not built";
 const NO_THROTTLE: &str = "replication is not throttled";
 
@@ -34,10 +33,7 @@ pub(crate) const KEYS: &[ConfigKey] = &[
             }
         },
         "Whether old segments are deleted, or only the newest record of each key is kept.",
-    )
-    .but(Treatment::Partly(
-        "under compact a record needs a key, and all records are kept: compaction is not built yet",
-    )),
+    ),
     kept(
         "compression.gzip.level",
         int(-1, 9),
@@ -71,12 +67,12 @@ pub(crate) const KEYS: &[ConfigKey] = &[
         AS_SENT,
         "Level at which the broker compresses with zstd.",
     ),
-    kept(
+    field(
         "delete.retention.ms",
         long(0),
-        "86400000",
         &[("log.cleaner.delete.retention.ms", 1)],
-        NO_COMPACTION,
+        |c| c.delete_retention_ms,
+        |c, value| c.delete_retention_ms = value,
         "How long a compacted topic keeps the mark of a deleted key.",
     ),
     kept(
@@ -155,12 +151,12 @@ pub(crate) const KEYS: &[ConfigKey] = &[
         NO_TIERS,
         "How long a tiered partition's records stay on the local disk; -2 is retention.ms.",
     ),
-    kept(
+    field(
         "max.compaction.lag.ms",
         long(1),
-        "9223372036854775807",
         &[("log.cleaner.max.compaction.lag.ms", 1)],
-        NO_COMPACTION,
+        |c| c.max_compaction_lag_ms,
+        |c, value| c.max_compaction_lag_ms = value,
         "How long a record may at most stay uncompacted.",
     ),
     field(
@@ -209,20 +205,20 @@ pub(crate) const KEYS: &[ConfigKey] = &[
         },
         "Whether records carry their producer's time or that of their append.",
     ),
-    kept(
+    field(
         "min.cleanable.dirty.ratio",
         ConfigKind::Double { min: 0.0, max: 1.0 },
-        "0.5",
         &[("log.cleaner.min.cleanable.ratio", 1)],
-        NO_COMPACTION,
+        |c| i64::from(c.min_cleanable_dirty_ratio.0),
+        |c, parts| c.min_cleanable_dirty_ratio = Ratio(parts as u32),
         "Share of a log that must be uncompacted before it is compacted.",
     ),
-    kept(
+    field(
         "min.compaction.lag.ms",
         long(0),
-        "0",
         &[("log.cleaner.min.compaction.lag.ms", 1)],
-        NO_COMPACTION,
+        |c| c.min_compaction_lag_ms,
+        |c, value| c.min_compaction_lag_ms = value,
         "How long a record stays uncompacted at least.",
     ),
     field(

@@ -43,6 +43,8 @@ pub struct SegmentInfo {
     pub max_timestamp_ms: i64,
     /// When it was made, in ms since the Unix epoch.
     pub created_ms: i64,
+    /// How often it has been compacted.
+    pub generation: u32,
 }
 
 /// One partition in a checkpoint.
@@ -62,6 +64,10 @@ pub struct PartitionCheckpoint {
     pub high_watermark: Offset,
     /// Offset of the next record.
     pub next_offset: Offset,
+    /// Everything below has been through a pass of compaction.
+    pub compacted_to: Offset,
+    /// Compacted segments may still have to take their places.
+    pub is_swapping: bool,
     /// Epoch of its leader.
     pub leader_epoch: LeaderEpoch,
     /// Its segments, ascending; the last is the active one.
@@ -89,6 +95,8 @@ pub struct PartitionCheckpointRef<'a> {
     pub log_start: Offset,
     pub high_watermark: Offset,
     pub next_offset: Offset,
+    pub compacted_to: Offset,
+    pub is_swapping: bool,
     pub leader_epoch: LeaderEpoch,
     pub segments: &'a [SegmentInfo],
     pub active_index: &'a [IndexEntry],
@@ -107,6 +115,8 @@ impl PartitionCheckpoint {
             log_start: self.log_start,
             high_watermark: self.high_watermark,
             next_offset: self.next_offset,
+            compacted_to: self.compacted_to,
+            is_swapping: self.is_swapping,
             leader_epoch: self.leader_epoch,
             segments: &self.segments,
             active_index: &self.active_index,

@@ -4,7 +4,7 @@
 //! magic "SILLONCP" | u16 format version | header | partitions | u32 number of partitions | u32 crc
 //! partition: u32 length of what follows | topic id | i32 number | u64 incarnation |
 //!     u16 length, topic name | i64 log start | i64 high watermark | i64 next offset |
-//!     i32 leader epoch | u32 count, segments | u32 count, index entries | u32 count, epochs |
+//!     i64 compacted to | u8 swapping | i32 leader epoch | u32 count, segments | u32 count, index entries | u32 count, epochs |
 //!     producers (see Producers::encode)
 //! ```
 //! The crc is that of crc32fast, over everything before it.
@@ -21,8 +21,11 @@ use crate::{
 
 const MAGIC: &[u8; 8] = b"SILLONCP";
 
-/// Format version that this code writes and reads.
-pub const CHECKPOINT_FORMAT_VERSION: u16 = 1;
+/// Format version that this code writes. It reads 1 as well, which knew no compaction.
+pub const CHECKPOINT_FORMAT_VERSION: u16 = 2;
+
+/// The oldest format version that this code reads.
+const FORMAT_VERSION_MIN: u16 = 1;
 
 /// Number of partitions and crc.
 const TRAILER_BYTES: usize = 8;
@@ -59,6 +62,8 @@ pub fn encode_partition(partition: &PartitionCheckpointRef<'_>, out: &mut Vec<u8
     out.extend_from_slice(&partition.log_start.0.to_be_bytes());
     out.extend_from_slice(&partition.high_watermark.0.to_be_bytes());
     out.extend_from_slice(&partition.next_offset.0.to_be_bytes());
+    out.extend_from_slice(&partition.compacted_to.0.to_be_bytes());
+    out.push(u8::from(partition.is_swapping));
     out.extend_from_slice(&partition.leader_epoch.0.to_be_bytes());
     encode_count(partition.segments.len(), out);
     for segment in partition.segments {
@@ -67,6 +72,7 @@ pub fn encode_partition(partition: &PartitionCheckpointRef<'_>, out: &mut Vec<u8
         out.extend_from_slice(&segment.size_bytes.to_be_bytes());
         out.extend_from_slice(&segment.max_timestamp_ms.to_be_bytes());
         out.extend_from_slice(&segment.created_ms.to_be_bytes());
+        out.extend_from_slice(&segment.generation.to_be_bytes());
     }
     encode_count(partition.active_index.len(), out);
     for entry in partition.active_index {
@@ -104,7 +110,7 @@ pub fn decode_checkpoint(
         return Err(CheckpointError::Magic);
     }
     let version = cursor.u16()?;
-    if version != CHECKPOINT_FORMAT_VERSION {
+    if !(FORMAT_VERSION_MIN..=CHECKPOINT_FORMAT_VERSION).contains(&version) {
         return Err(CheckpointError::Version { version });
     }
     let Some(body_bytes) = file.len().checked_sub(TRAILER_BYTES) else {
@@ -121,7 +127,7 @@ pub fn decode_checkpoint(
     let mut partitions = Vec::new();
     while cursor.remaining() > 0 {
         let at = cursor.at();
-        let partition = decode_framed_partition(&mut cursor)
+        let partition = decode_framed_partition(&mut cursor, version)
             .map_err(|fault| CheckpointError::Partition { at, fault })?;
         partitions.push(partition);
     }
@@ -150,17 +156,24 @@ fn decode_header(cursor: &mut Cursor<'_>) -> Result<CheckpointHeader, Checkpoint
     })
 }
 
-fn decode_framed_partition(cursor: &mut Cursor<'_>) -> Result<PartitionCheckpoint, PartitionFault> {
+fn decode_framed_partition(
+    cursor: &mut Cursor<'_>,
+    version: u16,
+) -> Result<PartitionCheckpoint, PartitionFault> {
     let length = cursor.u32()? as usize;
     let mut inner = Cursor::new(cursor.bytes(length)?);
-    let partition = decode_partition(&mut inner)?;
+    let partition = decode_partition(&mut inner, version)?;
     match inner.remaining() {
         0 => Ok(partition),
         count => Err(PartitionFault::BytesBehind { count }),
     }
 }
 
-fn decode_partition(cursor: &mut Cursor<'_>) -> Result<PartitionCheckpoint, PartitionFault> {
+fn decode_partition(
+    cursor: &mut Cursor<'_>,
+    version: u16,
+) -> Result<PartitionCheckpoint, PartitionFault> {
+    let knows_compaction = version >= 2;
     let topic = TopicId(cursor.id16()?);
     let partition = cursor.i32()?;
     let incarnation = PartitionIncarnation(cursor.u64()?);
@@ -175,8 +188,13 @@ fn decode_partition(cursor: &mut Cursor<'_>) -> Result<PartitionCheckpoint, Part
         log_start: Offset(cursor.i64()?),
         high_watermark: Offset(cursor.i64()?),
         next_offset: Offset(cursor.i64()?),
+        compacted_to: match knows_compaction {
+            true => Offset(cursor.i64()?),
+            false => Offset::ZERO,
+        },
+        is_swapping: knows_compaction && cursor.u8()? != 0,
         leader_epoch: LeaderEpoch(cursor.i32()?),
-        segments: decode_list(cursor, decode_segment)?,
+        segments: decode_list(cursor, |cursor| decode_segment(cursor, knows_compaction))?,
         active_index: decode_list(cursor, decode_index_entry)?,
         epochs: decode_epochs(cursor)?,
         producers: Producers::read(cursor)?,
@@ -192,13 +210,20 @@ fn decode_list<T>(
     (0..count).map(|_| item(cursor)).collect()
 }
 
-fn decode_segment(cursor: &mut Cursor<'_>) -> Result<SegmentInfo, CutShort> {
+fn decode_segment(
+    cursor: &mut Cursor<'_>,
+    knows_compaction: bool,
+) -> Result<SegmentInfo, CutShort> {
     Ok(SegmentInfo {
         base_offset: Offset(cursor.i64()?),
         next_offset: Offset(cursor.i64()?),
         size_bytes: cursor.u64()?,
         max_timestamp_ms: cursor.i64()?,
         created_ms: cursor.i64()?,
+        generation: match knows_compaction {
+            true => cursor.u32()?,
+            false => 0,
+        },
     })
 }
 

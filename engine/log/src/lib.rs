@@ -1,9 +1,10 @@
 //! The log of a partition: segments, their indexes, leader epochs, idempotent producers, the
-//! checkpoint that holds them, and the names and small files of the data folder. No I/O.
+//! checkpoint that holds them, compaction, and the names and small files of the data folder. No I/O.
 #![forbid(unsafe_code)]
 
 mod checkpoint;
 mod checkpoint_codec;
+pub mod compaction;
 mod cursor;
 mod epochs;
 mod files;

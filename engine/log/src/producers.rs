@@ -271,6 +271,14 @@ impl Producers {
         })
     }
 
+    /// The last offset of each, by id: the batches that compaction leaves in any case.
+    pub fn last_offsets(&self) -> BTreeMap<i64, Offset> {
+        let states = self.states.iter();
+        states
+            .filter_map(|(id, state)| Some((*id, state.batches().last()?.last_offset)))
+            .collect()
+    }
+
     pub(crate) fn states(&self) -> &BTreeMap<i64, ProducerState> {
         &self.states
     }

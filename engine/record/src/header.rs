@@ -17,6 +17,8 @@ const CODEC_MASK: i16 = 0b111;
 const LOG_APPEND_TIME_BIT: i16 = 1 << 3;
 pub(crate) const TRANSACTIONAL_BIT: i16 = 1 << 4;
 pub(crate) const CONTROL_BIT: i16 = 1 << 5;
+/// The base timestamp is the time from which tombstones may go (KIP-534).
+const DELETE_HORIZON_BIT: i16 = 1 << 6;
 /// Bits that a producer may set or that have a meaning of their own in an error.
 const PRODUCER_BITS: i16 = CODEC_MASK | LOG_APPEND_TIME_BIT | TRANSACTIONAL_BIT | CONTROL_BIT;
 
@@ -78,6 +80,17 @@ pub(crate) struct HeaderFields {
     pub producer_id: i64,
     pub producer_epoch: i16,
     pub base_sequence: i32,
+    pub records_count: i32,
+}
+
+/// What compaction changes in a header.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CompactedFields {
+    pub size_bytes: usize,
+    /// The base timestamp is a delete horizon.
+    pub has_delete_horizon: bool,
+    pub base_timestamp_ms: i64,
+    pub max_timestamp_ms: i64,
     pub records_count: i32,
 }
 
@@ -187,6 +200,33 @@ impl BatchHeader {
     /// Transaction marker.
     pub fn is_control(&self) -> bool {
         self.attributes.get() & CONTROL_BIT != 0
+    }
+
+    /// When compaction may take the batch's tombstones, in ms since the Unix epoch, once it has
+    /// set that.
+    pub fn delete_horizon_ms(&self) -> Option<i64> {
+        (self.attributes.get() & DELETE_HORIZON_BIT != 0).then(|| self.base_timestamp.get())
+    }
+
+    /// The header of what compaction leaves of the batch: offsets, sequences and producer stay.
+    /// The checksum is to be set.
+    pub(crate) fn compacted(&self, left: &CompactedFields) -> BatchHeader {
+        let mut header = *self;
+        let mut attributes = self.attributes.get();
+        if left.records_count == 0 {
+            attributes &= !(CODEC_MASK | DELETE_HORIZON_BIT);
+        }
+        if left.has_delete_horizon {
+            attributes |= DELETE_HORIZON_BIT;
+        }
+        header
+            .batch_length
+            .set((left.size_bytes - LENGTH_PREFIX_BYTES) as i32);
+        header.attributes.set(attributes);
+        header.base_timestamp.set(left.base_timestamp_ms);
+        header.max_timestamp.set(left.max_timestamp_ms);
+        header.records_count.set(left.records_count);
+        header
     }
 
     /// Attribute bits that no producer may set: the delete horizon and those without a meaning.

@@ -2,7 +2,8 @@
 //!
 //! In the order of a record's life: a producer's [`BatchBuilder`] makes a batch, the broker's
 //! [`ValidBatch::check`] lets it in, [`ValidBatch::stamp`] gives it its place in the log,
-//! [`Batches`] walks a region of log, and [`Records`] reads the records of one batch.
+//! [`Batches`] walks a region of log, [`Records`] reads the records of one batch, and
+//! [`BatchFilter`] takes out what compaction does not keep.
 #![forbid(unsafe_code)]
 
 mod batch;
@@ -13,6 +14,7 @@ mod compress;
 mod crc;
 mod decompress;
 mod error;
+mod filter;
 mod header;
 mod ids;
 mod record;
@@ -26,6 +28,7 @@ pub use builder::{BatchBuilder, BatchFull};
 pub use crc::crc32c;
 pub use decompress::{DecompressError, Scratch};
 pub use error::{BatchError, BatchErrorClass};
+pub use filter::{BatchFilter, FilterRule, Filtered};
 pub use header::{
     BatchHeader, TimestampType, correct_max_timestamp, patch_placement, seal_crc,
     stamp_log_append_time,

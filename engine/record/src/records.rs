@@ -116,6 +116,16 @@ impl<'a> Records<'a> {
         self.header
     }
 
+    /// Where the next record begins among all records, decompressed, in bytes.
+    pub(crate) fn position(&self) -> usize {
+        self.memory.position
+    }
+
+    /// All records as they are laid out, decompressed.
+    pub(crate) fn bytes(&self) -> &'a [u8] {
+        self.memory.bytes
+    }
+
     fn record(&self, raw: &RawRecord<&'a [u8]>) -> Record<'a> {
         let base = self.header.base_offset().0;
         let (begin, end) = raw.headers_at;

@@ -28,6 +28,9 @@ pub enum NodeError {
     /// SIGTERM and SIGINT cannot be watched.
     #[error("cannot watch signals: {0}")]
     Signals(io::Error),
+    /// There is no thread to compact on.
+    #[error("cannot start the thread that compacts: {0}")]
+    Compactor(io::Error),
     /// The system gives no random numbers.
     #[error("cannot draw random numbers: {0}")]
     Entropy(String),

@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 mod clock;
+mod compactor;
 mod control;
 mod core;
 mod cores;

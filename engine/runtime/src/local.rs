@@ -11,6 +11,7 @@ use sillon_shard::{NodeConfig, Now, Request, Shard, ShardId, Ticket};
 
 use crate::Stopping;
 use crate::clock::Clock;
+use crate::compactor::Compactor;
 use crate::home::Home;
 use crate::mail::{Mail, Report, Step};
 use crate::mailbox::Mailbox;
@@ -37,6 +38,7 @@ pub(crate) struct Local {
     pub(crate) id: ShardId,
     pub(crate) node: Arc<Node>,
     pub(crate) disk: GlommioDisk,
+    pub(crate) compactor: Compactor,
     /// `None` until the shard is ordered to open.
     pub(crate) shard: RefCell<Option<Shard>>,
     /// The shard has stopped, and answers nothing.
@@ -66,6 +68,7 @@ impl Local {
         id: ShardId,
         node: Arc<Node>,
         disk: GlommioDisk,
+        compactor: Compactor,
         reports: Sender<Report>,
     ) -> Local {
         let outboxes = node.mailboxes.iter().map(|_| VecDeque::new()).collect();
@@ -73,6 +76,7 @@ impl Local {
             id,
             node,
             disk,
+            compactor,
             shard: RefCell::new(None),
             is_shard_gone: Cell::new(false),
             open_requests: Cell::new(0),

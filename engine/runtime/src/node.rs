@@ -8,6 +8,7 @@ use std::sync::mpsc;
 
 use sillon_shard::{NodeConfig, ShardId};
 
+use crate::compactor::Compactor;
 use crate::core::Core;
 use crate::life::Life;
 use crate::local::Node;
@@ -50,6 +51,7 @@ where
             .collect(),
         boot: node_config(&options, shards)?,
     });
+    let compactor = Compactor::start(&node).map_err(NodeError::Compactor)?;
     let mut life = Life::new(node.clone(), inbound);
     let cores = cores::allowed();
     for shard in 0..shards {
@@ -57,12 +59,14 @@ where
             shard: ShardId(shard),
             core: (usize::from(shards) <= cores.len()).then(|| cores[usize::from(shard)]),
             node: node.clone(),
+            compactor: compactor.clone(),
             data_dir: options.data_dir.clone(),
             reports: reports.clone(),
             service: Box::new(service.clone()),
         };
         life.started(start.spawn());
     }
+    drop(compactor);
     life.live(options.ready, options.drain_ms)
 }
 
@@ -82,6 +86,7 @@ fn node_config(options: &NodeOptions, shards: u16) -> Result<NodeConfig, NodeErr
         file_system_bytes: file_system.f_blocks.saturating_mul(file_system.f_frsize),
         recovery_bytes_max: options.recovery_bytes_max,
         retention_check_ms: options.retention_check_ms,
+        compaction: options.compaction,
         topic_defaults: options.topic_defaults,
         settings: Arc::new(options.settings.clone()),
         groups: options.groups,

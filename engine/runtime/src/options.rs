@@ -4,6 +4,7 @@ use std::sync::Arc;
 use sillon_controller::{ControllerOptions, Settings, TopicConfig};
 use sillon_group::GroupConfig;
 use sillon_record::BrokerId;
+use sillon_shard::CompactionConfig;
 
 use crate::{Clock, StopHandle, SystemClock};
 
@@ -32,6 +33,8 @@ pub struct NodeOptions {
     pub recovery_bytes_max: u64,
     /// `log.retention.check.interval.ms`: how often segments are looked through for what may go.
     pub retention_check_ms: u64,
+    /// How compaction works.
+    pub compaction: CompactionConfig,
     /// Its id.
     pub broker: BrokerId,
     /// Where clients reach it.
@@ -79,6 +82,7 @@ impl NodeOptions {
             journal_bytes: None,
             recovery_bytes_max: RECOVERY_BYTES_MAX,
             retention_check_ms: RETENTION_CHECK_MS,
+            compaction: CompactionConfig::default(),
             broker: BrokerId(1),
             host: "localhost".to_owned(),
             port: 9092,

@@ -164,6 +164,7 @@ impl Local {
         for action in actions.drain(..) {
             match action {
                 Action::Disk { op, io } => self.disk.submit(op, io),
+                Action::Compute { op, work } => self.compactor.run(self.id, op, work),
                 Action::Reply { ticket, request } => {
                     self.request_closed();
                     let (key, outcome) = (ticket.key, Ok(request));

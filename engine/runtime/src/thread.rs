@@ -9,6 +9,7 @@ use glommio::{LocalExecutor, LocalExecutorBuilder, Placement};
 use sillon_disk::GlommioDisk;
 use sillon_shard::ShardId;
 
+use crate::compactor::Compactor;
 use crate::executor::{self, Service};
 use crate::local::{Local, Node};
 use crate::mail::Report;
@@ -24,6 +25,7 @@ pub(crate) struct ExecutorStart {
     /// The core that it runs on; `None`: any.
     pub(crate) core: Option<usize>,
     pub(crate) node: Arc<Node>,
+    pub(crate) compactor: Compactor,
     pub(crate) data_dir: PathBuf,
     pub(crate) reports: Sender<Report>,
     pub(crate) service: Service,
@@ -76,7 +78,7 @@ impl ExecutorStart {
             shard: self.shard.0,
             source,
         })?;
-        let local = Local::new(self.shard, self.node, disk, self.reports);
+        let local = Local::new(self.shard, self.node, disk, self.compactor, self.reports);
         executor::run(Rc::new(local), self.service).await;
         Ok(())
     }

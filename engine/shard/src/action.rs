@@ -1,3 +1,4 @@
+use sillon_log::compaction::Compaction;
 use sillon_record::PartitionIncarnation;
 
 use crate::{DiskOp, OpId, Request, Ticket};
@@ -12,6 +13,14 @@ pub enum Action {
         op: OpId,
         /// What to do.
         io: DiskOp,
+    },
+    /// Run a piece of compaction's work away from the shard's thread; it comes back as
+    /// [`crate::Event::Computed`].
+    Compute {
+        /// Its name.
+        op: OpId,
+        /// What to run.
+        work: Box<Compaction>,
     },
     /// Hand a request back with its outcomes filled in.
     Reply {

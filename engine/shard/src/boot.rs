@@ -29,8 +29,8 @@ use crate::procedure::{Io, Procedures, done, join_all};
 use crate::recovery::{RecoveredPartition, RecoveryError, Source, recover};
 use crate::small_file::{read_file, replace_file};
 use crate::{
-    Access, Action, DiskError, DiskOp, DiskOutput, DiskResult, IoClass, LogLevel, MetadataLog, Now,
-    OpId, ShardConfig, ShardId, ShardMemory, owner, reserve,
+    Access, Action, CompactionConfig, DiskError, DiskOp, DiskOutput, DiskResult, IoClass, LogLevel,
+    MetadataLog, Now, OpId, ShardConfig, ShardId, ShardMemory, owner, reserve,
 };
 
 /// Added to the numbers of a boot's operations and files.
@@ -85,6 +85,8 @@ pub struct NodeConfig {
     pub recovery_bytes_max: u64,
     /// `log.retention.check.interval.ms`
     pub retention_check_ms: u64,
+    /// How compaction works, over all shards.
+    pub compaction: CompactionConfig,
     /// Configuration of topics that say nothing else.
     pub topic_defaults: TopicConfig,
     /// The broker's configuration as it was given, by Kafka's names: what clients are told.
@@ -472,6 +474,8 @@ impl Start {
                     topic_name: &topic.name,
                     high_watermark: partition.high_watermark,
                     leader_epoch: known.leader_epoch,
+                    // Recovery has finished or undone it.
+                    is_swapping: false,
                 };
                 let mut encoded = Vec::new();
                 encode_log(&place, &partition.log, &mut encoded);
@@ -536,6 +540,7 @@ impl Start {
             groups: self.config.groups,
             recovery_bytes_max: self.config.recovery_bytes_max / u64::from(shards.max(1)),
             retention_check_ms: self.config.retention_check_ms,
+            compaction: self.config.compaction.share(shards),
             ring_zeroed_bytes: None,
             folders: Arc::default(),
             leftovers: Vec::new(),

@@ -158,6 +158,7 @@ pub(crate) fn encode(partition: &crate::partition::Partition, out: &mut Vec<u8>)
         topic_name: &partition.topic_name,
         high_watermark: partition.high_watermark(),
         leader_epoch: partition.leader_epoch(),
+        is_swapping: partition.swapping.is_some(),
     };
     encode_log(&place, &partition.log, out);
 }
@@ -169,6 +170,7 @@ pub(crate) struct Place<'a> {
     pub(crate) topic_name: &'a str,
     pub(crate) high_watermark: Offset,
     pub(crate) leader_epoch: LeaderEpoch,
+    pub(crate) is_swapping: bool,
 }
 
 /// Appends what a checkpoint keeps of a log.
@@ -184,6 +186,8 @@ pub(crate) fn encode_log(place: &Place<'_>, log: &PartitionLog, out: &mut Vec<u8
             log_start: log.planned_start(),
             high_watermark: place.high_watermark,
             next_offset: log.next_offset(),
+            compacted_to: log.compacted_to(),
+            is_swapping: place.is_swapping,
             leader_epoch: place.leader_epoch,
             segments: &log.segment_infos(),
             active_index: &index.unwrap_or_default(),

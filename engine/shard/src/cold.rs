@@ -83,7 +83,8 @@ async fn cold_fetch(shared: Shared, io: Io, ticket: Ticket, mut fetch: Fetch) {
             continue;
         };
         let room = fetch.max_bytes.saturating_sub(total).min(entry.max_bytes);
-        let fetched = fetch_file(&files, entry.offset, room, total == 0).await;
+        let search = fetch_file(&files, entry.offset, room, total == 0);
+        let fetched = files.using(search).await;
         entry.outcome = Some(files.answer(fetched));
         if let Some(Ok(fetched)) = &entry.outcome {
             total += fetched.records_bytes;

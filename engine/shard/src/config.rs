@@ -30,6 +30,8 @@ pub struct ShardConfig {
     pub recovery_bytes_max: u64,
     /// How often segments are looked through for what retention lets go, in ms.
     pub retention_check_ms: u64,
+    /// How compaction works.
+    pub compaction: CompactionConfig,
     /// How much of a fresh ring is zeroed already, in bytes of each file in turn; the rest is
     /// zeroed in the background. `None`: all of it, or it does not matter.
     pub ring_zeroed_bytes: Option<u64>,
@@ -37,6 +39,42 @@ pub struct ShardConfig {
     pub folders: Arc<BTreeSet<String>>,
     /// Folders of deleted partitions, to be removed in the background.
     pub leftovers: Vec<String>,
+}
+
+/// How compaction works on a node, or on one of its shards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CompactionConfig {
+    /// `log.cleaner.backoff.ms`: how long a shard with nothing to compact rests before it looks
+    /// again.
+    pub backoff_ms: u64,
+    /// `log.cleaner.dedupe.buffer.size`: what passes remember of keys at most, in bytes;
+    /// [`ShardMemory::compaction_bytes`] may be less.
+    pub map_bytes: u64,
+    /// `log.cleaner.io.max.bytes.per.second`: what passes read and write, in bytes a second. They
+    /// keep to the disk's background budget in any case.
+    pub bytes_per_second: u64,
+}
+
+impl Default for CompactionConfig {
+    fn default() -> CompactionConfig {
+        CompactionConfig {
+            backoff_ms: 15_000,
+            map_bytes: 128 << 20,
+            bytes_per_second: u64::MAX,
+        }
+    }
+}
+
+impl CompactionConfig {
+    /// A shard's share of a node's.
+    pub(crate) fn share(self, shards: u16) -> CompactionConfig {
+        let shards = u64::from(shards.max(1));
+        CompactionConfig {
+            backoff_ms: self.backoff_ms,
+            map_bytes: self.map_bytes / shards,
+            bytes_per_second: (self.bytes_per_second / shards).max(1),
+        }
+    }
 }
 
 /// A shard's share of `--memory`.
@@ -49,6 +87,8 @@ pub struct ShardMemory {
     pub dirty_bytes: u64,
     /// Idempotent producers that are remembered, over all partitions.
     pub producers_max: usize,
+    /// What a pass of compaction remembers of keys at most, in bytes. Taken only while one runs.
+    pub compaction_bytes: u64,
 }
 
 /// What one remembered producer takes, with its five batches, in bytes.
@@ -56,14 +96,15 @@ const PRODUCER_BYTES: u64 = 300;
 
 impl ShardMemory {
     /// Splits a node's `--memory` over its shards: a quarter for what is not written back yet and
-    /// a quarter for the tail, a sixteenth for producers' state; the rest is for receive buffers
-    /// and indexes.
+    /// a quarter for the tail, a sixteenth for producers' state and one for compaction; the rest is
+    /// for receive buffers and indexes.
     pub fn of(memory_bytes: u64, shards: u16) -> ShardMemory {
         let share = memory_bytes / u64::from(shards.max(1));
         ShardMemory {
             tail_bytes: share / 4,
             dirty_bytes: share / 4,
             producers_max: (share / 16 / PRODUCER_BYTES) as usize,
+            compaction_bytes: share / 16,
         }
     }
 }

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use sillon_controller::MetadataRecord;
+use sillon_log::compaction::Compaction;
 
 use crate::{DiskResult, OpId, Request, Ticket};
 
@@ -40,6 +41,13 @@ pub enum Event {
         op: OpId,
         /// How.
         result: DiskResult,
+    },
+    /// Work has been run.
+    Computed {
+        /// Which.
+        op: OpId,
+        /// The work, with what came of it.
+        work: Box<Compaction>,
     },
     /// Time has passed. Comes at least every [`crate::TICK_MS`] while anything waits, and more
     /// slowly on a shard that has nothing to do.

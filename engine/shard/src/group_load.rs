@@ -36,15 +36,19 @@ enum LoadError {
 enum Piece {
     End,
     Memory(Vec<Slice>),
-    File { segment_base: Offset, limit: u64 },
+    File {
+        segment_base: Offset,
+        generation: u32,
+        limit: u64,
+    },
 }
 
 /// How far the reading is.
 struct Cursor {
     partition: TopicPartition,
     offset: Offset,
-    /// Where that offset begins in its segment's file, once known.
-    place: Option<(Offset, u64)>,
+    /// Where that offset begins in its segment's file, of that generation, once known.
+    place: Option<(Offset, u32, u64)>,
     /// Records that nothing is known of.
     unknown: u64,
     buffer: Vec<u8>,
@@ -127,33 +131,39 @@ async fn read(
         buffer: Vec::new(),
         scratch: Scratch::default(),
     };
-    loop {
-        files.restore_tail().await?;
-        let piece = files.state(|state, key| plan(state, key, cursor.offset))?;
-        match piece {
-            Piece::End => return Ok(cursor.unknown),
-            Piece::Memory(slices) => {
-                for slice in slices {
-                    files.state(|state, _| cursor.take(state, &slice))??;
-                }
-            }
-            Piece::File {
-                segment_base,
-                limit,
-            } => {
-                let begin = match cursor.place {
-                    Some((segment, begin)) if segment == segment_base => begin,
-                    _ if cursor.offset == segment_base => 0,
-                    _ => files.locate(segment_base, cursor.offset, limit).await?,
-                };
-                let end = extent_end(files, segment_base, begin, limit, PIECE_BYTES, true).await?;
-                let bytes = files.read(segment_base, begin, end - begin).await?;
-                files.state(|state, _| cursor.take(state, &bytes))??;
-                cursor.place = Some((segment_base, end));
-            }
-        }
+    while files.using(read_piece(files, &mut cursor)).await? {
         yield_now(io).await;
     }
+    Ok(cursor.unknown)
+}
+
+/// Gives the records of the next piece to the coordinator. False: there is none.
+async fn read_piece(files: &PartitionFiles<'_>, cursor: &mut Cursor) -> Result<bool, LoadError> {
+    files.restore_tail().await?;
+    match files.state(|state, key| plan(state, key, cursor.offset))? {
+        Piece::End => return Ok(false),
+        Piece::Memory(slices) => {
+            for slice in slices {
+                files.state(|state, _| cursor.take(state, &slice))??;
+            }
+        }
+        Piece::File {
+            segment_base,
+            generation,
+            limit,
+        } => {
+            let begin = match cursor.place {
+                Some((segment, of, begin)) if (segment, of) == (segment_base, generation) => begin,
+                _ if cursor.offset == segment_base => 0,
+                _ => files.locate(segment_base, cursor.offset, limit).await?,
+            };
+            let end = extent_end(files, segment_base, begin, limit, PIECE_BYTES, true).await?;
+            let bytes = files.read(segment_base, begin, end - begin).await?;
+            files.state(|state, _| cursor.take(state, &bytes))??;
+            cursor.place = Some((segment_base, generation, end));
+        }
+    }
+    Ok(true)
 }
 
 fn plan(state: &State, key: usize, offset: Offset) -> Piece {
@@ -169,6 +179,7 @@ fn plan(state: &State, key: usize, offset: Offset) -> Piece {
             limit,
         } => Piece::File {
             segment_base,
+            generation: log.segment_of(offset).generation,
             limit,
         },
     }

@@ -9,6 +9,9 @@ mod action;
 mod boot;
 mod checkpoint;
 mod cold;
+mod compaction;
+mod compaction_pass;
+mod compaction_swap;
 mod config;
 mod describe;
 mod event;
@@ -38,7 +41,7 @@ mod zeroing;
 
 pub use action::{Action, LogLevel};
 pub use boot::{Boot, BootError, Entropy, JOURNAL_BYTES, NodeConfig, Opened, message_bytes_max};
-pub use config::{ShardConfig, ShardMemory};
+pub use config::{CompactionConfig, ShardConfig, ShardMemory};
 pub use event::{Event, Now, TICK_MS};
 pub use group::group_partition;
 pub use io::*;

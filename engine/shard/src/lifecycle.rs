@@ -157,6 +157,12 @@ impl State {
             is_writing_back: false,
             is_stalled: false,
             reading: None,
+            is_compacting: false,
+            is_uncompactable: false,
+            swapping: None,
+            swap_waits: false,
+            users: 0,
+            retired: Vec::new(),
             places: RecentPlaces::default(),
         };
         let key = self.partitions.insert(fresh);
@@ -327,6 +333,7 @@ async fn rename_folder(
     let rests = |state: &State| {
         let partition = &state.partitions[key];
         let is_busy = partition.is_writing_back
+            || partition.is_compacting
             || matches!(
                 partition.readiness,
                 Readiness::Creating | Readiness::Preparing
@@ -381,7 +388,8 @@ async fn rename_folder(
     });
     done(rename.await)?;
     done(io.call(DiskOp::SyncFolder { path: "".into() }).await)?;
-    let readers: Vec<_> = partition.readers.into_values().collect();
+    let mut readers: Vec<_> = partition.readers.into_values().collect();
+    readers.extend(partition.retired);
     let is_read = move |_: &mut State| {
         let mut all = readers.iter();
         all.all(|reader| std::sync::Arc::strong_count(reader) == 1)

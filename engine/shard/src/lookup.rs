@@ -81,8 +81,10 @@ async fn search(shared: Shared, io: Io, ticket: Ticket, mut list: Vec<ListOffset
             continue;
         };
         let found = match question.target {
-            OffsetTarget::AtOrAfter(timestamp_ms) => by_time(&files, timestamp_ms).await,
-            _ => by_largest_time(&files).await,
+            OffsetTarget::AtOrAfter(timestamp_ms) => {
+                files.using(by_time(&files, timestamp_ms)).await
+            }
+            _ => files.using(by_largest_time(&files)).await,
         };
         question.outcome = Some(files.answer(found));
     }

@@ -41,6 +41,18 @@ pub(crate) struct Partition {
     pub(crate) is_stalled: bool,
     /// The file of a segment that was read last, open for reading.
     pub(crate) reading: Option<(Offset, FileId)>,
+    /// A pass of compaction works in its folder, or the removal of what one replaced.
+    pub(crate) is_compacting: bool,
+    /// Compaction has failed on it, and tries no more in this life.
+    pub(crate) is_uncompactable: bool,
+    /// The compacted segment whose files have not taken their places yet.
+    pub(crate) swapping: Option<Offset>,
+    /// A compacted segment waits for those who search in files.
+    pub(crate) swap_waits: bool,
+    /// Procedures that search in its files.
+    pub(crate) users: usize,
+    /// Files that compaction has replaced, while somebody may read them.
+    pub(crate) retired: Vec<Arc<SegmentFile>>,
     /// Where recent reads of files ended.
     pub(crate) places: RecentPlaces,
 }
@@ -130,15 +142,19 @@ impl Partition {
 
     /// The file of a segment, for readers.
     pub(crate) fn reader(&mut self, base_offset: Offset) -> Arc<SegmentFile> {
-        let folder = &self.folder;
-        self.readers
-            .entry(base_offset)
-            .or_insert_with(|| {
-                Arc::new(SegmentFile {
-                    path: sillon_log::segment_path(folder, base_offset).into(),
-                    descriptor: std::sync::OnceLock::new(),
-                })
-            })
-            .clone()
+        if let Some(known) = self.readers.get(&base_offset) {
+            return known.clone();
+        }
+        let path = sillon_log::segment_path(&self.folder, base_offset);
+        let mut file = SegmentFile::new(path.as_str().into());
+        if self.swapping == Some(base_offset)
+            && let Some(segment) = self.log.segment(base_offset)
+        {
+            let interim = sillon_log::swap_path(&path, segment.generation);
+            file.interim_path = Some(interim.into());
+        }
+        let file = Arc::new(file);
+        self.readers.insert(base_offset, file.clone());
+        file
     }
 }

@@ -91,6 +91,36 @@ impl<'a> PartitionFiles<'a> {
         self.state(|state, key| look(&mut state.partitions[key]))
     }
 
+    /// Runs a search in the partition's files, during which no compacted segment takes the place
+    /// of another: places and indexes stay true.
+    pub(crate) async fn using<T, E: From<ColdError>>(
+        &self,
+        search: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E> {
+        self.enter().await?;
+        let found = search.await;
+        // It may be gone by now, and its users with it.
+        let _ = self.partition(|partition| partition.users -= 1);
+        found
+    }
+
+    async fn enter(&self) -> Result<(), ColdError> {
+        loop {
+            let changed = self.state(|state, key| {
+                let partition = &mut state.partitions[key];
+                if partition.swap_waits {
+                    return Some(state.ticked.clone());
+                }
+                partition.users += 1;
+                None
+            })?;
+            match changed {
+                None => return Ok(()),
+                Some(changed) => changed.wait(self.io).await,
+            }
+        }
+    }
+
     fn no_batch(&self, segment_base: Offset, position: u64) -> ColdError {
         let folder = self.partition(|partition| partition.folder.to_string());
         match folder {
@@ -115,13 +145,7 @@ impl<'a> PartitionFiles<'a> {
             return Ok(());
         };
         let file = self.io.new_file();
-        let open = self.io.call(DiskOp::Open {
-            file,
-            path: reader.path.clone(),
-            create: false,
-            access: Access::Direct,
-        });
-        done(open.await)?;
+        open_segment(self.io, file, &reader, Access::Direct).await?;
         let read = self.io.call(DiskOp::Read {
             file,
             position: from,
@@ -258,13 +282,7 @@ impl<'a> PartitionFiles<'a> {
             return Ok(file);
         }
         let file = self.io.new_file();
-        let open = self.io.call(DiskOp::Open {
-            file,
-            path: reader.path.clone(),
-            create: false,
-            access: Access::Buffered,
-        });
-        done(open.await)?;
+        open_segment(self.io, file, reader, Access::Buffered).await?;
         let displaced = self.partition(|partition| partition.reading.replace((segment_base, file)));
         match displaced {
             Ok(Some((_, other))) => self.io.spawn(close(self.io.clone(), other)),
@@ -282,11 +300,17 @@ impl<'a> PartitionFiles<'a> {
         let wanted = self.partition(|partition| {
             let segment = partition.log.segment(segment_base);
             let missing = segment.filter(|segment| segment.index.is_none());
-            missing.map(|segment| (partition.folder.clone(), segment.size_bytes))
+            let is_swapping = partition.swapping == Some(segment_base);
+            missing.map(|segment| (partition.folder.clone(), segment.size_bytes, is_swapping))
         })?;
-        let Some((folder, size)) = wanted else {
+        let Some((folder, size, is_swapping)) = wanted else {
             return Ok(());
         };
+        if is_swapping {
+            // The files of that name may still be those of the segment that it replaces.
+            let index = self.make_index(segment_base, size).await?;
+            return self.partition(|partition| partition.log.set_index(segment_base, Some(index)));
+        }
         let offset_path = sillon_log::offset_index_path(&folder, segment_base);
         let time_path = sillon_log::time_index_path(&folder, segment_base);
         let offsets = read_file(self.io, &offset_path).await?;
@@ -320,7 +344,30 @@ impl<'a> PartitionFiles<'a> {
     }
 }
 
-async fn close(io: Io, file: FileId) {
+/// Opens a segment's file for reading, whatever its name is at the moment.
+pub(crate) async fn open_segment(
+    io: &Io,
+    file: FileId,
+    segment: &SegmentFile,
+    access: Access,
+) -> Result<(), DiskError> {
+    let mut result = Ok(());
+    for path in segment.paths() {
+        let open = io.call(DiskOp::Open {
+            file,
+            path: path.clone(),
+            create: false,
+            access,
+        });
+        result = done(open.await);
+        if !matches!(result, Err(DiskError::NotFound(_))) {
+            break;
+        }
+    }
+    result
+}
+
+pub(crate) async fn close(io: Io, file: FileId) {
     // Nothing was written: there is nothing to lose.
     let _ = io.call(DiskOp::Close { file }).await;
 }
@@ -332,6 +379,10 @@ fn passed(bytes: &[u8], position: u64) -> Option<Passed> {
         size: u64::from(header.size_bytes()?),
         base_offset: header.base_offset(),
         last_offset: header.last_offset(),
-        max_timestamp_ms: header.max_timestamp_ms(),
+        // What compaction leaves of a batch keeps its time for the producer's sake alone.
+        max_timestamp_ms: match header.records_count() {
+            0 => -1,
+            _ => header.max_timestamp_ms(),
+        },
     })
 }

@@ -11,6 +11,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
+use sillon_log::compaction::Compaction;
 use slab::Slab;
 
 use crate::{Action, DiskError, DiskOp, DiskOutput, DiskResult, FileId, OpId};
@@ -27,6 +28,7 @@ struct Shared {
     /// disk.
     namespace: u64,
     operations: RefCell<Slab<Operation>>,
+    computations: RefCell<Slab<Computation>>,
     submitted: RefCell<Vec<Action>>,
     ready: RefCell<VecDeque<Task>>,
     /// Ready again at the next event.
@@ -34,6 +36,13 @@ struct Shared {
     current: Cell<Task>,
     next_file: Cell<u64>,
     spawned: RefCell<Vec<Pin<Box<dyn Future<Output = ()>>>>>,
+}
+
+enum Computation {
+    Running(Task),
+    Done(Box<Compaction>),
+    /// Nobody waits any more.
+    Forgotten,
 }
 
 enum Operation {
@@ -49,6 +58,7 @@ impl Io {
         Io(Rc::new(Shared {
             namespace,
             operations: RefCell::default(),
+            computations: RefCell::default(),
             submitted: RefCell::default(),
             ready: RefCell::default(),
             later: RefCell::default(),
@@ -79,6 +89,39 @@ impl Io {
             shared: self.0.clone(),
             key,
             taken: false,
+        }
+    }
+
+    /// Has work run away from the shard's thread; the future gives it back.
+    pub(crate) fn compute(&self, work: Box<Compaction>) -> Compute {
+        let key = self
+            .0
+            .computations
+            .borrow_mut()
+            .insert(Computation::Running(self.0.current.get()));
+        let op = OpId(self.0.namespace + key as u64);
+        self.0
+            .submitted
+            .borrow_mut()
+            .push(Action::Compute { op, work });
+        Compute {
+            shared: self.0.clone(),
+            key,
+            is_taken: false,
+        }
+    }
+
+    /// Takes work that has been run.
+    pub(crate) fn computed(&self, op: OpId, work: Box<Compaction>) {
+        let key = (op.0 - self.0.namespace) as usize;
+        let mut computations = self.0.computations.borrow_mut();
+        match &mut computations[key] {
+            Computation::Running(task) => {
+                self.0.ready.borrow_mut().push_back(*task);
+                computations[key] = Computation::Done(work);
+            }
+            Computation::Forgotten => drop(computations.remove(key)),
+            Computation::Done(_) => panic!("work is run once"),
         }
     }
 
@@ -159,6 +202,44 @@ impl Drop for Call {
                 operations.remove(self.key);
             }
             operation => *operation = Operation::Forgotten,
+        }
+    }
+}
+
+/// Work that is run elsewhere, later.
+pub(crate) struct Compute {
+    shared: Rc<Shared>,
+    key: usize,
+    is_taken: bool,
+}
+
+impl Future for Compute {
+    type Output = Box<Compaction>;
+
+    fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Box<Compaction>> {
+        let shared = self.shared.clone();
+        let mut computations = shared.computations.borrow_mut();
+        if let Computation::Running(task) = &mut computations[self.key] {
+            *task = shared.current.get();
+            return Poll::Pending;
+        }
+        self.is_taken = true;
+        match computations.remove(self.key) {
+            Computation::Done(work) => Poll::Ready(work),
+            _ => unreachable!("only dropped work is forgotten"),
+        }
+    }
+}
+
+impl Drop for Compute {
+    fn drop(&mut self) {
+        if self.is_taken {
+            return;
+        }
+        let mut computations = self.shared.computations.borrow_mut();
+        match &mut computations[self.key] {
+            Computation::Done(_) => drop(computations.remove(self.key)),
+            computation => *computation = Computation::Forgotten,
         }
     }
 }

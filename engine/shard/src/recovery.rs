@@ -15,12 +15,13 @@ use sillon_journal::{
 };
 use sillon_log::partition::{PartitionLog, ReplayError};
 use sillon_log::{
-    CheckpointError, CheckpointHeader, PartitionCheckpoint, decode_checkpoint, parse_segment_file,
-    partition_folder, segment_path,
+    CheckpointError, CheckpointHeader, PartitionCheckpoint, decode_checkpoint, partition_folder,
+    segment_path,
 };
 use sillon_record::{Offset, PartitionIncarnation, TopicPartition};
 
 use crate::checkpoint::close_segment;
+use crate::compaction_swap::settle_files;
 use crate::layout::{CHECKPOINT, journal_folder, ring_file};
 use crate::procedure::{Io, bytes, done, join_all};
 use crate::small_file::read_file;
@@ -103,6 +104,8 @@ pub(crate) struct RecoveredPartition {
     pub(crate) folder: String,
     pub(crate) log: PartitionLog,
     pub(crate) high_watermark: Offset,
+    /// Compacted segments may still have to take their places.
+    is_swapping: bool,
     /// Why it cannot be served.
     pub(crate) offline: Option<String>,
 }
@@ -130,7 +133,9 @@ pub(crate) async fn recover(source: &Source<'_>) -> Result<Recovered, RecoveryEr
         recovery.take_checkpoint(partition);
     }
     let chain = recovery.replay(&header).await?;
-    if !header.is_clean {
+    if header.is_clean {
+        recovery.settle_swaps().await?;
+    } else {
         recovery.finish().await?;
     }
     Ok(Recovered {
@@ -172,9 +177,10 @@ impl Recovery<'_> {
             // It never held a record: the crash came before its folder, which is made now.
             return;
         }
-        let high_watermark = checkpoint.high_watermark;
+        let (high_watermark, is_swapping) = (checkpoint.high_watermark, checkpoint.is_swapping);
         let log = PartitionLog::from_checkpoint(checkpoint);
-        let recovered = self.partition(id, &name, log, high_watermark);
+        let mut recovered = self.partition(id, &name, log, high_watermark);
+        recovered.is_swapping = is_swapping;
         self.partitions.insert(incarnation, recovered);
     }
 
@@ -198,6 +204,7 @@ impl Recovery<'_> {
             id,
             log,
             high_watermark,
+            is_swapping: false,
             offline: (!is_there).then(missing),
             folder,
         }
@@ -341,6 +348,16 @@ impl Recovery<'_> {
         Ok(())
     }
 
+    /// After a clean stop there is nothing else to be done.
+    async fn settle_swaps(&mut self) -> Result<(), RecoveryError> {
+        for partition in self.partitions.values() {
+            if partition.is_swapping && partition.offline.is_none() {
+                settle_files(self.source.io, &partition.folder, &partition.log).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// Writes the rest, and cuts off what lies beyond the recovered ends: it was never promised.
     async fn finish(&mut self) -> Result<(), RecoveryError> {
         if planted::is(Bug::EndNotTruncated) {
@@ -473,7 +490,7 @@ async fn truncate(
         let active = log.active();
         (active.base_offset, active.size_bytes)
     };
-    remove_beyond(io, folder, base).await?;
+    settle_files(io, folder, log).await?;
     let file = match written {
         Some(file) => file,
         None => match open_segment(io, folder, base, false).await {
@@ -513,29 +530,6 @@ async fn open_segment(
         DiskOutput::Opened { len } => Ok((file, len)),
         other => unreachable!("opening answers a length, not {other:?}"),
     }
-}
-
-/// Removes segments that begin beyond the recovered end: a power cut took the rounds before them.
-async fn remove_beyond(io: &Io, folder: &str, active: Offset) -> Result<(), DiskError> {
-    let list = io.call(DiskOp::List {
-        path: folder.into(),
-    });
-    let DiskOutput::Entries(entries) = list.await? else {
-        unreachable!("a list answers entries");
-    };
-    let mut is_changed = false;
-    for entry in entries {
-        if parse_segment_file(&entry.name).is_some_and(|(base, _)| base > active) {
-            let path = format!("{folder}/{}", entry.name).into();
-            done(io.call(DiskOp::Remove { path }).await)?;
-            is_changed = true;
-        }
-    }
-    if is_changed {
-        let path = folder.into();
-        done(io.call(DiskOp::SyncFolder { path }).await)?;
-    }
-    Ok(())
 }
 
 /// The ring's files, open for replay.

@@ -207,8 +207,27 @@ pub enum Extent {
 pub struct SegmentFile {
     /// Below the data folder.
     pub path: Arc<str>,
+    /// The name that it has as long as it has not taken its place after compaction: to be tried
+    /// first. Below the data folder.
+    pub interim_path: Option<Arc<str>>,
     /// Room for an open descriptor, filled in by the first reader.
     pub descriptor: std::sync::OnceLock<std::os::fd::OwnedFd>,
+}
+
+impl SegmentFile {
+    /// A segment's file under its own name.
+    pub fn new(path: Arc<str>) -> SegmentFile {
+        SegmentFile {
+            path,
+            interim_path: None,
+            descriptor: std::sync::OnceLock::new(),
+        }
+    }
+
+    /// The names under which it may be found, in the order in which they are to be tried.
+    pub fn paths(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.interim_path.iter().chain([&self.path])
+    }
 }
 
 /// A question for an offset.

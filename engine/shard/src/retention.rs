@@ -154,6 +154,7 @@ impl State {
     fn drop_segments(&mut self, key: usize, dropped: &mut Vec<Dropped>) {
         let partition = &mut self.partitions[key];
         let is_busy = partition.is_writing_back
+            || partition.swapping.is_some()
             || matches!(
                 partition.readiness,
                 Readiness::Creating | Readiness::Preparing
@@ -412,7 +413,12 @@ async fn sweep(shared: &Shared, io: &Io) -> Result<(), DiskError> {
         };
         for entry in entries {
             let is_before = parse_segment_file(&entry.name).is_some_and(|(base, _)| base < first);
-            if is_before || is_deleted_file(&entry.name) {
+            let is_read = || {
+                let state = shared.borrow();
+                let is_same = state.is_same(key, incarnation);
+                is_same && !state.partitions[key].retired.is_empty()
+            };
+            if is_before || (is_deleted_file(&entry.name) && !is_read()) {
                 let path = format!("{folder}/{}", entry.name).into();
                 match remove_slowly(shared, io, path, entry.len).await {
                     // Its topic was deleted meanwhile.

@@ -10,6 +10,7 @@ use sillon_record::{PartitionIncarnation, TopicPartition};
 use slab::Slab;
 
 use crate::checkpoint::{encode, header, store, write_side_files};
+use crate::compaction::{CompactionState, compact};
 use crate::group::Groups;
 use crate::layout::ring_file;
 use crate::lifecycle::remove_folder;
@@ -58,6 +59,7 @@ impl Shard {
                 cold_requests: 0,
                 dirty: BTreeSet::new(),
                 retention: RetentionState::default(),
+                compaction: CompactionState::default(),
                 removals: 0,
                 checkpoint: CheckpointState::default(),
                 phase: Phase::Opening,
@@ -90,6 +92,7 @@ impl Shard {
                     self.io.complete(op, result);
                 }
             }
+            Event::Computed { op, work } => self.io.computed(op, work),
             Event::Request { ticket, request } => self.request(ticket, request),
             Event::Cancel { ticket } => self.state.borrow_mut().cancel(ticket),
             Event::Metadata(records) => self.state.borrow_mut().metadata(&self.io, &records),
@@ -103,6 +106,7 @@ impl Shard {
                     state.wake_background(&self.io);
                 }
                 state.retention_if_due(&self.io);
+                state.compaction_if_due(&self.io);
             }
             Event::Stop => self.state.borrow_mut().stop(&self.io),
         }
@@ -193,6 +197,7 @@ async fn open(shared: Shared, io: Io) {
             }
             io.spawn(zero_ring(shared.clone(), io.clone()));
             io.spawn(retain(shared.clone(), io.clone()));
+            io.spawn(compact(shared.clone(), io.clone()));
             state.open_groups(&io);
             for folder in std::mem::take(&mut state.config.leftovers) {
                 io.spawn(remove_folder(shared.clone(), io.clone(), folder));

@@ -8,6 +8,7 @@ use sillon_journal::{Gather, RingLayout, Writer};
 use sillon_record::{Offset, PartitionIncarnation, TopicPartition};
 use slab::Slab;
 
+use crate::compaction::CompactionState;
 use crate::group::Groups;
 use crate::partition::Partition;
 use crate::procedure::{Io, Signal};
@@ -47,6 +48,7 @@ pub(crate) struct State {
     pub(crate) dirty: BTreeSet<(u64, usize)>,
     pub(crate) checkpoint: CheckpointState,
     pub(crate) retention: RetentionState,
+    pub(crate) compaction: CompactionState,
     /// Procedures that remove files nobody needs. A stop waits for them, and they do not for it.
     pub(crate) removals: usize,
     pub(crate) phase: Phase,

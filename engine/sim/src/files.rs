@@ -4,20 +4,27 @@ use sillon_log::partition_folder;
 use sillon_record::{Batches, BatchesError, TopicPartition};
 
 use crate::disk::SimDisk;
-use crate::history::{Checked, History};
+use crate::history::{Checked, History, Present, note_present};
 
 /// The files of a partition hold its batches one behind the other, up to the end of its log, and
-/// nothing else but zeros.
+/// nothing else but zeros. Of a compacted partition some may be gone: returns the records that are
+/// there, unless a compacted segment is taking its place.
 pub fn check_files(
     disk: &SimDisk,
     paths: &[String],
     history: &History,
     partition: TopicPartition,
     ends: std::ops::Range<i64>,
-) -> Checked {
+) -> Checked<Option<Present>> {
     let (log_start, log_end) = (ends.start, ends.end);
     let known = &history.partitions[&partition];
     let folder = format!("{}/", partition_folder(&known.topic, partition.partition));
+    let is_compacted = known.compaction.is_some();
+    let is_swapping = |path: &String| path.starts_with(&folder) && path.ends_with(".swap");
+    if is_compacted && paths.iter().any(is_swapping) {
+        return Ok(None);
+    }
+    let mut present = Present::new();
     let mut next: Option<i64> = None;
     let logs = paths
         .iter()
@@ -38,7 +45,9 @@ pub fn check_files(
             match batch {
                 Ok(batch) => {
                     let at = batch.header.base_offset().0;
-                    if at != end {
+                    if is_compacted && at >= end {
+                        note_present(batch.bytes, &mut present);
+                    } else if at != end {
                         return Err(wrong(format!("offset {at} follows {end}")));
                     }
                     end = batch.header.last_offset().0 + 1;
@@ -68,5 +77,5 @@ pub fn check_files(
             format!("{folder}: the files end at {next:?}, the log at {log_end}"),
         ));
     }
-    Ok(())
+    Ok(is_compacted.then_some(present))
 }

@@ -32,6 +32,8 @@ pub struct Host {
     pub slow: Option<&'static str>,
     /// There was no space in this life, and now there is.
     pub has_space_again: bool,
+    /// The node has not become ready yet.
+    pub is_starting: bool,
     /// The node is to die now.
     pub is_dying: bool,
     /// An operation has failed in this life.
@@ -61,6 +63,7 @@ impl Host {
             fault: None,
             slow: None,
             has_space_again: false,
+            is_starting: true,
             is_dying: false,
             has_failed: false,
             stalled_ns: 0,
@@ -111,7 +114,7 @@ impl Host {
         self.disk.submit(executor, op, io);
         self.submitted_ns.push(self.now.mono_ns);
         let pending = self.disk.pending().last().expect("it was just submitted");
-        note_milestones(&mut self.coverage, &pending);
+        note_milestones(&mut self.coverage, &pending, self.is_starting);
         self.check_crash(kind, false);
     }
 
@@ -236,7 +239,7 @@ impl Host {
 }
 
 /// Counts what shows in the operations of a disk.
-fn note_milestones(coverage: &mut Coverage, pending: &crate::disk::Pending<'_>) {
+fn note_milestones(coverage: &mut Coverage, pending: &crate::disk::Pending<'_>, is_starting: bool) {
     let (path, kind) = (pending.path, pending.kind);
     if kind == OpKind::Write && path.ends_with("/ring-0") && pending.position == 0 {
         coverage.hit("ring wrapped");
@@ -249,6 +252,14 @@ fn note_milestones(coverage: &mut Coverage, pending: &crate::disk::Pending<'_>) 
     }
     if kind == OpKind::Remove && path.ends_with(".log.deleted") {
         coverage.hit("segment removed by retention");
+    }
+    if path.ends_with(".swap") {
+        match (kind, is_starting) {
+            (OpKind::Rename, true) => coverage.hit("swap finished by a start"),
+            (OpKind::Rename, false) => coverage.hit("compacted segment took its place"),
+            (OpKind::Remove, true) => coverage.hit("swap undone by a start"),
+            _ => {}
+        }
     }
     let is_log = kind == OpKind::Open && path.ends_with(".log") && path.contains('/');
     if is_log && !path.ends_with("/00000000000000000000.log") {

@@ -7,8 +7,8 @@ use sillon_controller::{
 };
 use sillon_record::BrokerId;
 use sillon_shard::{
-    Action, Boot, DiskError, Event, LogLevel, MetadataLog, NodeConfig, OpId, Request, Shard,
-    ShardConfig, ShardId, TICK_MS, Ticket,
+    Action, Boot, CompactionConfig, DiskError, Event, LogLevel, MetadataLog, NodeConfig, OpId,
+    Request, Shard, ShardConfig, ShardId, TICK_MS, Ticket,
 };
 
 use crate::host::Host;
@@ -74,6 +74,12 @@ impl Node {
             file_system_bytes: 1 << 30,
             recovery_bytes_max: plan.recovery_bytes_max,
             retention_check_ms: plan.retention_check_ms,
+            compaction: CompactionConfig {
+                backoff_ms: plan.compaction_backoff_ms,
+                // Its share, whatever the number of shards.
+                map_bytes: plan.compaction_map_bytes * u64::from(shards),
+                bytes_per_second: u64::MAX,
+            },
             topic_defaults: plan.topic_defaults,
             settings: Default::default(),
             groups: Default::default(),
@@ -279,6 +285,11 @@ impl Node {
                     if !host.is_dying {
                         host.submit(index as u16, op, io);
                     }
+                }
+                Action::Compute { op, mut work } => {
+                    work.run();
+                    let event = Event::Computed { op, work };
+                    self.executors[index].mailbox.push_back(event);
                 }
                 Action::Reply { ticket, request } => {
                     self.outputs.push_back(Output::Reply(ticket, request));

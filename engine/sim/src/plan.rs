@@ -25,6 +25,10 @@ pub struct Plan {
     pub recovery_bytes_max: u64,
     /// How often retention looks for what may go, in ms.
     pub retention_check_ms: u64,
+    /// How long compaction rests, in ms.
+    pub compaction_backoff_ms: u64,
+    /// What a pass of compaction remembers of keys at most, in bytes.
+    pub compaction_map_bytes: u64,
     /// What topics have that say nothing themselves.
     pub topic_defaults: TopicConfig,
     /// Largest batch that clients send, in bytes of values.
@@ -62,6 +66,9 @@ impl Plan {
             memory_bytes: random.pick(&[1 << 20, 2 << 20, 4 << 20]),
             recovery_bytes_max: random.pick(&[64 << 10, 1 << 20]),
             retention_check_ms: random.pick(&[20, 200, 2_000]),
+            compaction_backoff_ms: random.pick(&[1, 20, 200]),
+            // A few keys, and more than there are.
+            compaction_map_bytes: random.pick(&[120, 1 << 20]),
             topic_defaults,
             value_bytes_max: random.pick(&[200, 1500, 6000]).min(value_bytes_max) as usize,
             reshard_percent: random.pick(&[0, 30]),

@@ -48,6 +48,8 @@ pub struct World {
     steps: u64,
     /// When the disk was filled, and with it the budget ends.
     full_until_ns: Option<u64>,
+    /// Clients do nothing before this moment.
+    resting_until_ns: u64,
 }
 
 /// What a run comes to.
@@ -90,6 +92,7 @@ impl World {
             is_stopped: false,
             steps: 0,
             full_until_ns: None,
+            resting_until_ns: 0,
         }
     }
 
@@ -161,6 +164,7 @@ impl World {
             }
             self.shards = shards;
         }
+        self.host.is_starting = true;
         self.host.crash_after = plan.crash_in_start;
         self.host.trace.note(
             "life",
@@ -189,6 +193,7 @@ impl World {
                 return self.explain_failure().map(|()| false);
             }
         }
+        self.host.is_starting = false;
         let node = self.node.as_ref().expect("it has just become ready");
         self.clients.learn(node.shard_configs().cloned().collect());
         let image = node.image();
@@ -235,7 +240,9 @@ impl World {
                 self.fill_disk();
             }
             self.empty_disk_in_time()?;
-            let may_act = self.clients.outstanding_count() < 12 && self.random.percent(25);
+            let is_resting = self.host.now.mono_ns < self.resting_until_ns;
+            let may_act =
+                !is_resting && self.clients.outstanding_count() < 12 && self.random.percent(25);
             if may_act && self.failed.is_none() {
                 self.act();
             } else {
@@ -300,6 +307,7 @@ impl World {
                     .trace
                     .note("stall", &[ns], || format!("{} ms", ns / 1_000_000));
             }
+            Wish::Rest(ns) => self.resting_until_ns = self.host.now.mono_ns + ns,
             Wish::WallClock(ms) => {
                 self.host.now.wall_ms += ms;
                 self.host
@@ -391,6 +399,9 @@ impl World {
                 Output::Stopped => self.is_stopped = true,
             }
         }
+        for what in self.history.noticed.drain(..) {
+            self.host.coverage.hit(what);
+        }
         if self.full_until_ns.is_none() {
             self.clients.check_answers(&self.host)?;
         }
@@ -430,6 +441,15 @@ impl World {
 
     fn crash(&mut self, plan: &LifePlan) {
         self.node = None;
+        if self
+            .host
+            .disk
+            .paths()
+            .iter()
+            .any(|path| path.ends_with(".swap"))
+        {
+            self.host.coverage.hit("crash during a swap");
+        }
         let counts = self.host.disk.crash(plan.crash);
         self.host.coverage.crash(&counts);
         if let Crash::PowerCut { .. } = plan.crash {
@@ -470,7 +490,15 @@ impl World {
         };
         if self.failed.is_none() {
             let ends = log_start..end;
-            check_files(&self.host.disk, paths, &self.history, partition, ends)?;
+            let fresh = match self.history.partition(partition).compaction {
+                Some(_) => self.host.disk.paths(),
+                None => paths.to_vec(),
+            };
+            let disk = &self.host.disk;
+            let present = check_files(disk, &fresh, &self.history, partition, ends.clone())?;
+            if let Some(present) = present {
+                self.history.check_compacted(partition, &present, ends)?;
+            }
         }
         let mut next = log_start;
         while next < end {

@@ -1,6 +1,7 @@
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
-use std::path::PathBuf;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use sillon_shard::{Extent, SegmentFile};
@@ -30,8 +31,8 @@ impl ColdReader {
         if segment.descriptor.get().is_some() {
             return Ok(());
         }
-        let path = self.data_dir.join(&*segment.path);
-        let opened = self.helpers.run(move || open_segment(&path)).await;
+        let (data_dir, wanted) = (self.data_dir.clone(), segment.clone());
+        let opened = self.helpers.run(move || open_any(&data_dir, &wanted)).await;
         let descriptor = opened.map_err(io::Error::other)??;
         // Another core may have been faster; then this descriptor is closed again.
         let _ = segment.descriptor.set(descriptor);
@@ -46,6 +47,19 @@ impl ColdReader {
         };
         self.helpers.run(read).await.map_err(io::Error::other)?
     }
+}
+
+/// Opens a segment's file, whatever its name is at the moment.
+fn open_any(data_dir: &Path, segment: &SegmentFile) -> io::Result<OwnedFd> {
+    let mut opened = Err(io::ErrorKind::NotFound.into());
+    for path in segment.paths() {
+        opened = open_segment(&data_dir.join(&**path));
+        let is_elsewhere = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
+        if !opened.as_ref().is_err_and(is_elsewhere) {
+            break;
+        }
+    }
+    opened
 }
 
 /// Sends pieces in order and empties `pieces`. `turn` lets other tasks of the core go on;

@@ -177,6 +177,7 @@ impl ServeArgs {
         node.groups = config.groups();
         node.topic_defaults = config.topics;
         node.retention_check_ms = config.number("log.retention.check.interval.ms") as u64;
+        node.compaction = config.compaction();
         node.controller = config.controller;
         node.settings = settings;
         node.ready = Box::new(move |ready| say_ready(address, started, ready));

@@ -9,6 +9,13 @@ const OFFSET_DIGITS: usize = 20;
 /// Suffix of a file that is being deleted, and may be removed at any start.
 const DELETED_SUFFIX: &str = ".deleted";
 
+/// Suffix of a file that compaction has not finished: worth nothing after a crash.
+const CLEANED_SUFFIX: &str = ".cleaned";
+
+/// Suffix of a compacted segment's file that is complete and has not taken its place: the
+/// checkpoint says whether it is to.
+const SWAP_SUFFIX: &str = ".swap";
+
 /// Suffix of a partition's folder that is being deleted.
 const DELETE_FOLDER_SUFFIX: &str = "-delete";
 
@@ -124,6 +131,33 @@ pub fn segment_file_path(folder: &str, base: Offset, kind: SegmentFileKind) -> S
 /// What a file is renamed to before it is deleted.
 pub fn deleted_path(path: &str) -> String {
     format!("{path}{DELETED_SUFFIX}")
+}
+
+/// What a file is called while compaction writes it.
+pub fn cleaned_path(path: &str) -> String {
+    format!("{path}{CLEANED_SUFFIX}")
+}
+
+/// Whether compaction had not finished a file.
+pub fn is_cleaned_file(name: &str) -> bool {
+    name.ends_with(CLEANED_SUFFIX)
+}
+
+/// What a compacted segment's file is called until it takes its place.
+pub fn swap_path(path: &str, generation: u32) -> String {
+    format!("{path}.{generation}{SWAP_SUFFIX}")
+}
+
+/// What a segment's file is called when compaction has replaced it, until it is removed.
+pub fn swapped_out_path(path: &str, generation: u32) -> String {
+    format!("{path}.{generation}{DELETED_SUFFIX}")
+}
+
+/// The name to come and the generation of a file that [`swap_path`] named; `None`: it is none.
+pub fn parse_swap_file(name: &str) -> Option<(&str, u32)> {
+    let (to_come, generation) = name.strip_suffix(SWAP_SUFFIX)?.rsplit_once('.')?;
+    parse_segment_file(to_come)?;
+    Some((to_come, generation.parse().ok()?))
 }
 
 /// Whether a file is being deleted.

@@ -3,6 +3,7 @@
 //! Owned by the partition's shard. Nothing here survives a crash by itself: the journal and the
 //! segment files do, and recovery builds this again by the same [`PartitionLog::append`] steps.
 
+mod compacted;
 mod read;
 mod start;
 mod tail;
@@ -11,6 +12,7 @@ use sillon_buffer::planted::{self, Bug};
 use sillon_buffer::{CLASSES_BYTES, ChunkWriter, Pool, Slice};
 use sillon_record::{BatchInfo, LeaderEpoch, Offset, ValidBatch};
 
+pub use compacted::CompactedSegment;
 pub use read::ReadPlan;
 pub use start::Retention;
 pub use tail::{TailBatch, WriteBackPiece};
@@ -35,6 +37,8 @@ pub struct Segment {
     pub max_timestamp_ms: i64,
     /// When its first record was appended (broker's clock), in ms since the Unix epoch.
     pub created_ms: i64,
+    /// How often it has been compacted. Goes up each time, and tells the files of one name apart.
+    pub generation: u32,
     /// Its index: always there for the active segment, for closed ones when it has been loaded.
     pub index: Option<SegmentIndex>,
 }
@@ -87,6 +91,8 @@ pub struct PartitionLog {
     /// What `log_start` will be once the journal has flushed it.
     planned_start: Offset,
     next_offset: Offset,
+    /// Everything below has been through a pass of compaction.
+    compacted_to: Offset,
     /// Ascending; the last is the active one.
     segments: Vec<Segment>,
     epochs: LeaderEpochs,
@@ -105,6 +111,7 @@ impl Segment {
             size_bytes: 0,
             max_timestamp_ms: -1,
             created_ms: now_ms,
+            generation: 0,
             index: Some(SegmentIndex::new(base_offset)),
         }
     }
@@ -117,6 +124,7 @@ impl PartitionLog {
             log_start: Offset::ZERO,
             planned_start: Offset::ZERO,
             next_offset: Offset::ZERO,
+            compacted_to: Offset::ZERO,
             segments: vec![Segment::new(Offset::ZERO, now_ms)],
             epochs: LeaderEpochs::default(),
             producers: Producers::default(),
@@ -137,6 +145,7 @@ impl PartitionLog {
                 size_bytes: info.size_bytes,
                 max_timestamp_ms: info.max_timestamp_ms,
                 created_ms: info.created_ms,
+                generation: info.generation,
                 index: None,
             })
             .collect();
@@ -153,6 +162,7 @@ impl PartitionLog {
             log_start: checkpoint.log_start,
             planned_start: checkpoint.log_start,
             next_offset: checkpoint.next_offset,
+            compacted_to: checkpoint.compacted_to,
             segments,
             epochs,
             producers: checkpoint.producers,
@@ -375,6 +385,7 @@ impl PartitionLog {
             size_bytes: segment.size_bytes,
             max_timestamp_ms: segment.max_timestamp_ms,
             created_ms: segment.created_ms,
+            generation: segment.generation,
         };
         self.segments.iter().map(info).collect()
     }

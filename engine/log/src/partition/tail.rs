@@ -37,12 +37,12 @@ pub(super) struct Tail {
     pub(super) batches: VecDeque<TailBatch>,
     /// How many of them, from the front, are in the segment file.
     pub(super) clean_count: usize,
-    dirty_bytes: u64,
+    pub(super) dirty_bytes: u64,
     /// The segment that is being written, and how far: the place of the first dirty batch.
-    written_segment: Offset,
-    written_bytes: u64,
+    pub(super) written_segment: Offset,
+    pub(super) written_bytes: u64,
     /// The bytes of the last written block when it is partly filled; `None`: not loaded.
-    prefix: Option<Slice>,
+    pub(super) prefix: Option<Slice>,
 }
 
 /// What is to be written to a segment file, in whole blocks.

@@ -40,6 +40,8 @@ fn partition(partition: i32) -> PartitionCheckpoint {
         log_start: Offset(3),
         high_watermark: Offset(41),
         next_offset: Offset(42),
+        compacted_to: Offset(17),
+        is_swapping: true,
         leader_epoch: LeaderEpoch(5),
         segments: vec![SegmentInfo {
             base_offset: Offset(3),
@@ -47,6 +49,7 @@ fn partition(partition: i32) -> PartitionCheckpoint {
             size_bytes: 12_345,
             max_timestamp_ms: -1,
             created_ms: 1_700_000_000_000,
+            generation: 3,
         }],
         active_index: vec![IndexEntry {
             relative_offset: 38,
@@ -93,14 +96,38 @@ fn a_checkpoint_reads_back_as_written() {
 #[test]
 fn a_newer_format_is_refused_by_name() {
     let mut file = file_of(&[partition(0)]);
-    file[9] = 2;
+    file[9] = 3;
     let refused = decode_checkpoint(&file).unwrap_err();
-    assert_eq!(refused, CheckpointError::Version { version: 2 });
+    assert_eq!(refused, CheckpointError::Version { version: 3 });
     let text = refused.to_string();
     assert!(
-        text.contains("version 2") && text.contains("reads version 1"),
+        text.contains("version 3") && text.contains("reads version 2"),
         "{text}"
     );
+}
+
+/// The bytes that version 1 had: without what version 2 says of compaction.
+fn as_version_1(of: &PartitionCheckpoint) -> Vec<u8> {
+    let mut file = file_of(std::slice::from_ref(of));
+    file[9] = 1;
+    let start = file_of(&[]).len() - 8;
+    let compacted_to_at = start + 4 + 16 + 4 + 8 + 2 + of.topic_name.len() + 3 * 8;
+    let generation_at = compacted_to_at + 8 + 1 + 4 + 4 + 5 * 8;
+    file.drain(generation_at..generation_at + 4);
+    file.drain(compacted_to_at..compacted_to_at + 9);
+    let len = u32::from_be_bytes(file[start..start + 4].try_into().unwrap()) - 13;
+    file[start..start + 4].copy_from_slice(&len.to_be_bytes());
+    resealed(file)
+}
+
+#[test]
+fn a_checkpoint_from_before_compaction_is_read() {
+    let mut expected = partition(0);
+    let (_, read) = decode_checkpoint(&as_version_1(&expected)).unwrap();
+    expected.compacted_to = Offset(0);
+    expected.is_swapping = false;
+    expected.segments[0].generation = 0;
+    assert_eq!(read, [expected]);
 }
 
 #[test]
@@ -140,7 +167,7 @@ fn a_partition_that_is_missing_is_noticed_although_the_checksum_is_right() {
 #[test]
 fn a_huge_count_is_refused_before_memory_is_taken_for_it() {
     let start = file_of(&[]).len() - 8;
-    let segments_count_at = start + 4 + 16 + 4 + 8 + 2 + 3 * 8 + 4;
+    let segments_count_at = start + 4 + 16 + 4 + 8 + 2 + 3 * 8 + 8 + 1 + 4;
     let mut file = file_of(&[PartitionCheckpoint::default()]);
     file[segments_count_at..segments_count_at + 4].copy_from_slice(&u32::MAX.to_be_bytes());
     let refused = decode_checkpoint(&resealed(file)).unwrap_err();

@@ -13,9 +13,10 @@ use sillon_record::{
     Producer, Scratch, TopicId, TopicPartition, ValidBatch,
 };
 use sillon_shard::{
-    Action, Appended, Boot, DiskError, DiskOp, DiskOutput, DiskResult, Event, Extent, Fetch,
-    FetchEntry, FileId, FolderEntry, ListOffset, MetadataLog, NodeConfig, Now, OffsetTarget, OpId,
-    Opened, Outcome, Produce, ProduceEntry, Refusal, Request, Shard, ShardId, Ticket, owner,
+    Action, Appended, Boot, CompactionConfig, DiskError, DiskOp, DiskOutput, DiskResult, Event,
+    Extent, Fetch, FetchEntry, FileId, FolderEntry, ListOffset, MetadataLog, NodeConfig, Now,
+    OffsetTarget, OpId, Opened, Outcome, Produce, ProduceEntry, Refusal, Request, Shard, ShardId,
+    Ticket, owner,
 };
 
 pub const BROKER: BrokerId = BrokerId(1);
@@ -209,6 +210,10 @@ pub fn config(shards: u16) -> NodeConfig {
         file_system_bytes: 1 << 40,
         recovery_bytes_max: 256 << 20,
         retention_check_ms: 1_000,
+        compaction: CompactionConfig {
+            backoff_ms: 1_000,
+            ..CompactionConfig::default()
+        },
         topic_defaults: TopicConfig::default(),
         settings: Default::default(),
         groups: Default::default(),
@@ -284,6 +289,13 @@ impl Node {
                     drop(disk);
                     let mut more = Vec::new();
                     let event = Event::Disk { op, result };
+                    self.shards[shard].handle(self.now, event, &mut more);
+                    actions.extend(more);
+                }
+                Action::Compute { op, mut work } => {
+                    work.run();
+                    let mut more = Vec::new();
+                    let event = Event::Computed { op, work };
                     self.shards[shard].handle(self.now, event, &mut more);
                     actions.extend(more);
                 }
@@ -434,7 +446,8 @@ impl Node {
                     len,
                 } => {
                     let disk = self.disk.borrow();
-                    let file = &disk.files[&*segment.path];
+                    let mut found = segment.paths().filter_map(|path| disk.files.get(&**path));
+                    let file = found.next().expect("a reader's file is there");
                     bytes.extend_from_slice(&file[position as usize..(position + len) as usize]);
                 }
             }

@@ -120,6 +120,8 @@ pub enum Wish {
     Cancel(ShardId, Ticket),
     /// Let this much time pass at once, in ns.
     Stall(u64),
+    /// Leave the node to itself for so long, in ns.
+    Rest(u64),
     /// Move the wall clock, in ms.
     WallClock(i64),
     /// Nothing.

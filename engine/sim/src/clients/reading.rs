@@ -38,7 +38,8 @@ pub fn bytes_of(disk: &SimDisk, extents: &[Extent]) -> Result<Vec<u8>, String> {
                 len,
             } => {
                 let path = &segment.path;
-                let Some(content) = disk.contents(path) else {
+                let mut found = segment.paths().filter_map(|path| disk.contents(path));
+                let Some(content) = found.next() else {
                     return Err(format!("{path} is gone although a reader holds it"));
                 };
                 let range = *position as usize..(position + len) as usize;

@@ -12,6 +12,9 @@ use super::{
 };
 use crate::history::BatchWish;
 
+/// Keys of a compacted partition; few, so that most records have a successor.
+const KEYS: u8 = 4;
+
 /// Longest time that a fetch waits, in ms.
 const WAIT_MS_MAX: u64 = 300;
 
@@ -24,7 +27,9 @@ impl Clients {
         {
             return wish;
         }
-        let choice = self.random.weighted(&[22, 34, 26, 8, 3, 3, 2, 1, 2, 1, 2]);
+        let choice = self
+            .random
+            .weighted(&[22, 34, 26, 8, 3, 3, 2, 1, 2, 1, 2, 2]);
         let wish = match choice {
             0 => self.produce_plain(around),
             1 => self.produce_idempotent(around),
@@ -40,6 +45,7 @@ impl Clients {
                 Some(Wish::Stall(ms * 1_000_000))
             }
             10 => self.delete_records(around),
+            11 => Some(Wish::Rest(self.random.between(20, 300) * 1_000_000)),
             _ => {
                 let ms = self.random.between(0, 120_000) as i64 - 60_000;
                 if ms < 0 {
@@ -69,7 +75,9 @@ impl Clients {
         producer: Option<(sillon_record::Producer, i32)>,
     ) -> usize {
         let number = around.history.sent.len();
+        let is_compacted = around.history.partition(partition).compaction.is_some();
         let wish = BatchWish {
+            keys: is_compacted.then_some(KEYS),
             records_count: self.random.between(1, 4) as i32,
             value_bytes: self.value_bytes(),
             producer,
@@ -147,6 +155,10 @@ impl Clients {
         around: &mut Surroundings<'_>,
         partition: TopicPartition,
     ) -> Option<Wish> {
+        if around.history.partition(partition).compaction.is_some() {
+            // Its records need keys, and what is in them may move.
+            return None;
+        }
         let number = around.history.sent.len();
         let life = self.life;
         let marked = vec![MARKER; FORGED_VALUE_BYTES];
@@ -156,6 +168,7 @@ impl Clients {
             producer: None,
             now_ms: around.host.now.wall_ms,
             compression: Compression::None,
+            keys: None,
             payload: Some(&marked),
         };
         let draft = self

@@ -3,7 +3,7 @@ use sillon_record::{TopicId, TopicPartition};
 use sillon_shard::{ShardId, owner};
 
 use crate::coverage::Coverage;
-use crate::history::{Checked, History, PartitionHistory, Violation};
+use crate::history::{Checked, Compaction, History, PartitionHistory, Violation};
 use crate::random::Random;
 
 /// Names that topics have; few, so that they are used again.
@@ -128,6 +128,17 @@ impl Topics {
             set("message.timestamp.type", "LogAppendTime");
         }
         let has_retention = random.percent(25);
+        let compaction = random
+            .percent(35)
+            .then(|| draw_compaction(random, &mut set));
+        if compaction.is_some() {
+            let with_retention = if has_retention {
+                "compact,delete"
+            } else {
+                "compact"
+            };
+            set("cleanup.policy", with_retention);
+        }
         if has_retention {
             set("retention.bytes", "20000");
         }
@@ -141,6 +152,7 @@ impl Topics {
         for id in topic.partition_ids() {
             let mut fresh = PartitionHistory::new(id, &name, flush_messages, is_log_append_time);
             fresh.may_lose_its_start = has_retention;
+            fresh.compaction = compaction;
             history.partitions.insert(id, fresh);
         }
         self.all.push(topic);
@@ -191,6 +203,22 @@ impl Topic {
         let topic = self.id;
         (0..self.partitions).map(move |partition| TopicPartition { topic, partition })
     }
+}
+
+/// How a topic is compacted.
+fn draw_compaction(random: &mut Random, set: &mut impl FnMut(&str, &str)) -> Compaction {
+    let takes_tombstones = random.percent(50);
+    // The second is longer than any run.
+    let retention = if takes_tombstones { "0" } else { "3600000000" };
+    set("delete.retention.ms", retention);
+    set("min.cleanable.dirty.ratio", random.pick(&["0", "0.3"]));
+    if random.percent(80) {
+        set("max.compaction.lag.ms", random.pick(&["20", "200"]));
+    }
+    if random.percent(20) {
+        set("min.compaction.lag.ms", "1000");
+    }
+    Compaction { takes_tombstones }
 }
 
 fn known(is_there: bool) -> TopicState {

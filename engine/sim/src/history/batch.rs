@@ -34,6 +34,8 @@ pub struct Sent {
     pub records_count: i32,
     /// Each record's time, in ms since the Unix epoch.
     pub timestamps_ms: Vec<i64>,
+    /// Each record's key, and whether it is a tombstone; empty where keys do not matter.
+    pub keys: Vec<(u8, bool)>,
     /// How often it was sent.
     pub sends: u32,
     /// What became of it.
@@ -76,7 +78,9 @@ impl Sent {
             stamp_log_append_time(&mut expected, time_ms);
         }
         patch_placement(&mut expected, offset, header.leader_epoch());
-        if expected != stored {
+        if expected != stored && history.compaction.is_some() {
+            self.check_compacted_copy(stored, history)?;
+        } else if expected != stored {
             return Err(history.violation(
                 "altered",
                 format!("batch {} at offset {offset} has other bytes", self.number),
@@ -112,10 +116,15 @@ impl Sent {
 pub(super) fn number_of(batch: &[u8], scratch: &mut Scratch) -> Option<usize> {
     let mut buffer = Vec::new();
     let records = Records::of(batch, &mut buffer, DECOMPRESSED_BYTES_MAX, scratch);
-    let first = records.ok()?.next()?.ok()?;
-    let number = first.value?.first_chunk::<8>()?;
+    let mut first = records.ok()?.next()?.ok()?;
+    let tag = first.headers.find(|header| header.key == TAG.as_bytes());
+    let tagged = tag.and_then(|header| header.value).or(first.value)?;
+    let number = tagged.first_chunk::<8>()?;
     usize::try_from(u64::from_le_bytes(*number)).ok()
 }
+
+/// The header that tells a record of a compacted topic apart from all others.
+pub(super) const TAG: &str = "n";
 
 /// Makes batches whose records carry their number.
 #[derive(Default)]
@@ -136,6 +145,8 @@ pub struct BatchWish<'a> {
     pub now_ms: i64,
     /// How its records are compressed.
     pub compression: Compression,
+    /// Keys that its records have, for a compacted topic.
+    pub keys: Option<u8>,
     /// Bytes that stand in its first value behind the number.
     pub payload: Option<&'a [u8]>,
 }
@@ -154,7 +165,7 @@ impl BatchMaker {
         if let Some((producer, sequence)) = wish.producer {
             builder.producer(producer, sequence);
         }
-        let mut timestamps_ms = Vec::new();
+        let (mut timestamps_ms, mut keys) = (Vec::new(), Vec::new());
         for index in 0..wish.records_count {
             let timestamp_ms = wish.now_ms - random.below(50) as i64;
             let mut value = vec![number as u8 | 1; wish.value_bytes.max(12)];
@@ -164,9 +175,19 @@ impl BatchMaker {
                 value.truncate(12);
                 value.extend_from_slice(payload);
             }
+            let key = wish.keys.map(|count| random.below(u64::from(count)) as u8);
+            let is_tombstone = key.is_some() && random.percent(15);
+            let tag = value[..12].to_vec();
+            let tagged = [(TAG, Some(&tag[..]))];
             builder
-                .append(timestamp_ms, None, Some(&value), &[])
+                .append(
+                    timestamp_ms,
+                    key.as_ref().map(std::slice::from_ref),
+                    (!is_tombstone).then_some(&value[..]),
+                    if key.is_some() { &tagged[..] } else { &[] },
+                )
                 .expect("a small batch has room");
+            keys.extend(key.map(|key| (key, is_tombstone)));
             timestamps_ms.push(timestamp_ms);
         }
         let mut rules = BatchRules::defaults(wish.now_ms);
@@ -180,6 +201,7 @@ impl BatchMaker {
             batch,
             records_count: wish.records_count,
             timestamps_ms,
+            keys,
             sends: 0,
             fate: SentFate::Unknown,
             lives: (life, life),

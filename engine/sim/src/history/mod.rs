@@ -5,6 +5,7 @@
 //! the run. The anomalies bear the names of the checkers that people know.
 
 mod batch;
+mod compacted;
 mod partition;
 mod questions;
 
@@ -13,7 +14,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use sillon_record::{Batches, Offset, Scratch, TopicPartition};
 
 pub use batch::{BatchMaker, BatchWish, Sent, SentFate};
-pub use partition::{Ends, PartitionHistory, Place};
+pub use compacted::{Present, note_present};
+pub use partition::{Compaction, Ends, PartitionHistory, Place};
 
 /// Something that must not be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +50,8 @@ pub struct History {
     pub sent: Vec<Sent>,
     /// Every partition there ever was.
     pub partitions: BTreeMap<TopicPartition, PartitionHistory>,
+    /// What was noticed since the last look, for the coverage.
+    pub noticed: Vec<&'static str>,
     producer_ids: BTreeSet<i64>,
     scratch: Scratch,
 }
@@ -121,11 +125,15 @@ impl History {
             let base = batch.header.base_offset().0;
             let end = batch.header.last_offset().0 + 1;
             let is_first = batch.position == 0;
-            let fits = if is_first {
-                base <= expected && expected < end
-            } else {
-                base == expected
+            let is_compacted = history.compaction.is_some();
+            let fits = match is_first {
+                true => (base <= expected || is_compacted) && expected < end,
+                false => base == expected || (is_compacted && base > expected),
             };
+            if fits && base > expected {
+                self.noticed.push("read over a hole");
+                compacted::check_hole(&self.sent, history, expected..base)?;
+            }
             if !fits {
                 return Err(history.violation(
                     "poll-skip",
@@ -137,6 +145,12 @@ impl History {
                     "read-above-high-watermark",
                     format!("{base}..{end} although the high watermark is {high_watermark}"),
                 ));
+            }
+            if is_compacted && batch.header.records_count() == 0 {
+                self.noticed.push("batch without records read");
+                compacted::check_empty(history, base, end)?;
+                expected = end;
+                continue;
             }
             let number = batch::number_of(batch.bytes, &mut self.scratch)
                 .filter(|number| *number < self.sent.len())

@@ -20,6 +20,8 @@ pub struct PartitionHistory {
     pub flush_messages: i64,
     /// `message.timestamp.type` is LogAppendTime.
     pub is_log_append_time: bool,
+    /// `cleanup.policy` contains `compact`: whether it may take tombstones in this run.
+    pub compaction: Option<Compaction>,
     /// Retention may remove its oldest records.
     pub may_lose_its_start: bool,
     /// Records below this offset were given up by a client.
@@ -38,6 +40,13 @@ pub struct PartitionHistory {
     may_be_shorter: bool,
     /// The leader epoch of what was appended in a life.
     epochs: BTreeMap<u32, LeaderEpoch>,
+}
+
+/// How a partition is compacted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Compaction {
+    /// `delete.retention.ms` is over before a run ends.
+    pub takes_tombstones: bool,
 }
 
 /// What is known of the two ends of a log that readers see.
@@ -75,6 +84,7 @@ impl PartitionHistory {
             topic: topic.to_owned(),
             flush_messages,
             is_log_append_time,
+            compaction: None,
             may_lose_its_start: false,
             given_up_before: 0,
             log: BTreeMap::new(),

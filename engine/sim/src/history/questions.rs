@@ -54,7 +54,7 @@ impl History {
     ) -> impl Iterator<Item = (i64, i64)> + '_ {
         let history = &self.partitions[&partition];
         self.times(partition, end)
-            .filter(|(offset, _)| !history.may_lose(*offset))
+            .filter(|(offset, _)| !history.may_lose(*offset) && history.compaction.is_none())
     }
 
     fn times_of<'a>(

@@ -13,6 +13,7 @@ use sillon_controller::{
     BrokerKey, ConfigKey, ControllerOptions, Family, Settings, TopicConfig, Treatment,
 };
 use sillon_group::GroupConfig;
+use sillon_shard::CompactionConfig;
 
 pub use environment::find as find_in_environment;
 pub use listeners::Listener;
@@ -245,6 +246,17 @@ impl BrokerConfig {
             offset_metadata_max: number("offset.metadata.max.bytes") as usize,
             offsets_retention_ms: number("offsets.retention.minutes") * 60_000,
             retention_check_interval_ms: number("offsets.retention.check.interval.ms") as u64,
+        }
+    }
+
+    /// How compaction works.
+    pub fn compaction(&self) -> CompactionConfig {
+        let rate = self.value("log.cleaner.io.max.bytes.per.second");
+        let rate = rate.and_then(|rate| rate.parse::<f64>().ok());
+        CompactionConfig {
+            backoff_ms: self.number("log.cleaner.backoff.ms") as u64,
+            map_bytes: self.number("log.cleaner.dedupe.buffer.size") as u64,
+            bytes_per_second: rate.map_or(u64::MAX, |rate| rate as u64),
         }
     }
 
