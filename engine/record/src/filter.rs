@@ -178,8 +178,8 @@ fn rest_behind_timestamp(record: &[u8]) -> &[u8] {
         Ok::<u8, RecordFault>(byte)
     };
     let well_formed = "it was read before";
-    varint::read_i32(&mut byte).ok().expect(well_formed);
+    varint::read_i32(&mut byte).expect(well_formed);
     byte().expect(well_formed);
-    varint::read_i64(&mut byte).ok().expect(well_formed);
+    varint::read_i64(&mut byte).expect(well_formed);
     &record[at..]
 }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use sillon_log::partition::ReadPlan;
+use sillon_log::partition::{ReadPlan, Segment};
 use sillon_record::Offset;
 
 use crate::partition::Readiness;
@@ -15,6 +15,11 @@ use crate::{Extent, Fetch, Fetched, LogLevel, Refusal, Request, SegmentFile, Tic
 /// Segments that a shard keeps at hand for readers: 256 indexes of at most 48 KiB are 12 MiB, and
 /// 256 descriptors.
 const RECENTLY_READ_MAX: usize = 256;
+
+/// Segments that one read of a partition goes through at most. Compaction leaves small ones, some
+/// with batches that have no records, and a client that finds nothing else in an answer may take
+/// its own limits for too small.
+const SEGMENTS_MAX: usize = 32;
 
 impl State {
     pub(crate) fn spawn_cold_fetch(&mut self, io: &Io, ticket: Ticket, fetch: Fetch) {
@@ -129,18 +134,43 @@ impl State {
     }
 }
 
-/// Reads whole batches from the one that holds `offset` on, in a file.
+/// Reads whole batches from the one that holds `offset` on, in files: to the end of a segment, and
+/// on behind it while there is room.
 async fn fetch_file(
     files: &PartitionFiles<'_>,
     offset: Offset,
     room: u64,
     is_first: bool,
 ) -> Result<Fetched, ColdError> {
-    files.restore_tail().await?;
     let mut fetched = Fetched::default();
+    let mut next = Some(offset);
+    for _ in 0..SEGMENTS_MAX {
+        let Some(offset) = next else {
+            break;
+        };
+        let left = room.saturating_sub(fetched.records_bytes);
+        let is_first = is_first && fetched.records.is_empty();
+        next = fetch_segment(files, offset, left, is_first, &mut fetched).await?;
+    }
+    Ok(fetched)
+}
+
+/// Adds what one segment has. Returns where the next one begins, when all of it was taken.
+async fn fetch_segment(
+    files: &PartitionFiles<'_>,
+    offset: Offset,
+    room: u64,
+    is_first: bool,
+    fetched: &mut Fetched,
+) -> Result<Option<Offset>, ColdError> {
+    files.restore_tail().await?;
     let (plan, known) = files.state(|state, key| {
         let end = state.readable_end(key);
         let partition = &state.partitions[key];
+        if state.partition_key(partition.id) != Some(key) {
+            // Its topic was deleted: what was being appended has been refused.
+            return Err(ColdError::Gone);
+        }
         fetched.high_watermark = end;
         fetched.log_start_offset = partition.log.log_start();
         if offset < fetched.log_start_offset {
@@ -158,12 +188,12 @@ async fn fetch_file(
         Ok((plan, known))
     })??;
     let (segment_base, limit) = match plan {
-        ReadPlan::Empty => return Ok(fetched),
+        ReadPlan::Empty => return Ok(None),
         ReadPlan::Memory(bytes) => {
-            fetched.records_bytes = bytes;
-            return Ok(fetched);
+            fetched.records_bytes += bytes;
+            return Ok(None);
         }
-        ReadPlan::File { .. } if room == 0 && !is_first => return Ok(fetched),
+        ReadPlan::File { .. } if room == 0 && !is_first => return Ok(None),
         ReadPlan::File {
             segment_base,
             limit,
@@ -183,10 +213,12 @@ async fn fetch_file(
         if end > begin {
             let extent = state.file_extent(key, segment_base, begin, end);
             fetched.records.push(extent);
-            fetched.records_bytes = end - begin;
+            fetched.records_bytes += end - begin;
         }
-    })?;
-    Ok(fetched)
+        let segment = state.partitions[key].log.segment(segment_base);
+        let is_whole = |segment: &&Segment| end == limit && segment.size_bytes == limit;
+        segment.filter(is_whole).map(|segment| segment.next_offset)
+    })
 }
 
 /// Where a read from `begin` on ends: at a batch's border, within `room` when more than one batch

@@ -1,6 +1,7 @@
 //! One pass of compaction over a partition: notes the newest offset of every key in the dirty
 //! part, then writes what that leaves of the closed segments, run by run.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use sillon_buffer::planted::{self, Bug};
@@ -113,15 +114,12 @@ pub(crate) async fn pass(shared: &Shared, io: &Io, candidate: &Candidate) -> Res
 impl Pass<'_> {
     async fn whole(&mut self) -> Result<(), PassError> {
         self.remove_leftovers().await?;
-        let candidate = self.candidate;
         let through = self.map().await?;
-        let runs = self.state(|state, key| {
-            let log = &state.partitions[key].log;
-            CompactionPlan::runs(log, &candidate.policy, through)
-        })?;
-        for run in runs {
-            if let Some(compacted) = self.filter(&run, through).await? {
-                swap(self, Swap { run, compacted }).await?;
+        let mut segments =
+            self.state(|state, key| CompactionPlan::segments(&state.partitions[key].log, through))?;
+        while let Some(run) = segments.pop_front() {
+            if let Some(filtered) = self.filter(run, &mut segments, through).await? {
+                swap(self, filtered).await?;
             }
         }
         self.state(|state, key| {
@@ -185,12 +183,14 @@ impl Pass<'_> {
         }
     }
 
-    /// Writes what the map leaves of a run. `None`: all of it, so that the old segments may stay.
+    /// Writes what the map leaves of a segment and of those behind it that then fit in the same
+    /// one. `None`: all of it, so that the old segment may stay.
     async fn filter(
         &mut self,
-        run: &SegmentRun,
+        mut run: SegmentRun,
+        behind: &mut VecDeque<SegmentRun>,
         through: Offset,
-    ) -> Result<Option<CompactedSegment>, PassError> {
+    ) -> Result<Option<Swap>, PassError> {
         let base = run.base_offset();
         let path = cleaned_path(&segment_path(&self.folder, base));
         let file = self.io.new_file();
@@ -208,13 +208,13 @@ impl Pass<'_> {
             index: SegmentIndex::new(base),
             max_timestamp_ms: -1,
         };
-        self.work().is_changed = run.segments.len() > 1;
+        self.work().is_changed = false;
         self.work().rest.clear();
-        let written = self.write(run, through, &mut output).await;
+        let written = self.write(&mut run, behind, through, &mut output).await;
         let closed = done(self.io.call(DiskOp::Close { file }).await);
         written?;
         closed?;
-        if !self.work().is_changed {
+        if !self.work().is_changed && run.segments.len() == 1 {
             let path = path.into();
             done(self.io.call(DiskOp::Remove { path }).await)?;
             return Ok(None);
@@ -227,24 +227,34 @@ impl Pass<'_> {
         ] {
             write_file(self.io, &cleaned_path(&path), &content).await?;
         }
-        Ok(Some(CompactedSegment {
+        let compacted = CompactedSegment {
             size_bytes: output.size_bytes,
             max_timestamp_ms: output.max_timestamp_ms,
             generation: run.generation + 1,
             index: output.index,
-        }))
+        };
+        Ok(Some(Swap { run, compacted }))
     }
 
     async fn write(
         &mut self,
-        run: &SegmentRun,
+        run: &mut SegmentRun,
+        behind: &mut VecDeque<SegmentRun>,
         through: Offset,
         output: &mut Output,
     ) -> Result<(), PassError> {
-        for (base, size) in &run.segments {
+        loop {
             let end = run.next_offset;
+            let (base, size) = *run.segments.last().expect("a run has a segment");
             self.work().task = CompactionTask::Filter { through, end };
-            self.read_segment(*base, *size, Some(output)).await?;
+            self.read_segment(base, size, Some(output)).await?;
+            let Some(next) = behind.pop_front() else {
+                break;
+            };
+            if let Err(next) = run.join(next, output.size_bytes, &self.candidate.policy) {
+                behind.push_front(next);
+                break;
+            }
         }
         let rest = std::mem::take(&mut self.work().rest);
         if !rest.is_empty() {

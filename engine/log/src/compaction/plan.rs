@@ -1,3 +1,5 @@
+use std::collections::VecDeque;
+
 use sillon_record::Offset;
 
 use crate::partition::{PartitionLog, Segment};
@@ -86,25 +88,18 @@ impl CompactionPlan {
         self.is_overdue || self.dirty_ratio() > policy.dirty_ratio_min
     }
 
-    /// What a pass that has seen everything below `through` rewrites.
-    pub fn runs(log: &PartitionLog, policy: &CompactionPolicy, through: Offset) -> Vec<SegmentRun> {
-        let mut runs: Vec<SegmentRun> = Vec::new();
-        for segment in closed(log).filter(|segment| segment.base_offset < through) {
-            match runs.last_mut() {
-                Some(run) if run.takes(segment, policy) => run.push(segment),
-                _ => {
-                    let mut run = SegmentRun {
-                        segments: Vec::new(),
-                        next_offset: segment.base_offset,
-                        created_ms: segment.created_ms,
-                        generation: 0,
-                    };
-                    run.push(segment);
-                    runs.push(run);
-                }
-            }
-        }
-        runs
+    /// The closed segments that a pass goes through that has seen everything below `through`, each
+    /// as a run of its own.
+    pub fn segments(log: &PartitionLog, through: Offset) -> VecDeque<SegmentRun> {
+        let segments = closed(log).filter(|segment| segment.base_offset < through);
+        segments
+            .map(|segment| SegmentRun {
+                segments: vec![(segment.base_offset, segment.size_bytes)],
+                next_offset: segment.next_offset,
+                created_ms: segment.created_ms,
+                generation: segment.generation,
+            })
+            .collect()
     }
 }
 
@@ -130,16 +125,23 @@ impl SegmentRun {
         self.segments[0].0
     }
 
-    fn takes(&self, segment: &Segment, policy: &CompactionPolicy) -> bool {
-        let size: u64 = self.segments.iter().map(|(_, size)| size).sum();
-        let span = segment.next_offset.0 - self.base_offset().0;
-        size + segment.size_bytes <= policy.segment_bytes && span <= i64::from(i32::MAX)
-    }
-
-    fn push(&mut self, segment: &Segment) {
-        self.segments
-            .push((segment.base_offset, segment.size_bytes));
-        self.next_offset = segment.next_offset;
-        self.generation = self.generation.max(segment.generation);
+    /// Takes the run behind it in, when what is left of this one (`size_bytes`) and all of that one
+    /// fit in one segment. Gives it back otherwise.
+    pub fn join(
+        &mut self,
+        next: SegmentRun,
+        size_bytes: u64,
+        policy: &CompactionPolicy,
+    ) -> Result<(), SegmentRun> {
+        let next_bytes: u64 = next.segments.iter().map(|(_, size)| size).sum();
+        let span = next.next_offset.0 - self.base_offset().0;
+        let fits = size_bytes + next_bytes <= policy.segment_bytes && span <= i64::from(i32::MAX);
+        if !fits {
+            return Err(next);
+        }
+        self.segments.extend(next.segments);
+        self.next_offset = next.next_offset;
+        self.generation = self.generation.max(next.generation);
+        Ok(())
     }
 }

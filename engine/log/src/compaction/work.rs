@@ -55,7 +55,8 @@ pub enum CompactionTask {
     Filter {
         /// The map knows everything below this offset, and nothing from there on.
         through: Offset,
-        /// The offset behind the segment that is being written: its last batch stays.
+        /// The offset behind the segment that is read: its last batch stays, for it may be the last
+        /// of the new segment.
         end: Offset,
     },
 }
