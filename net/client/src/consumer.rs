@@ -53,6 +53,8 @@ pub struct Delivered<'a> {
     pub partition: i32,
     /// The record.
     pub record: Record<'a>,
+    /// The leader epoch of its batch.
+    pub leader_epoch: LeaderEpoch,
 }
 
 /// Reads partitions from their positions on.
@@ -332,6 +334,7 @@ impl Consumer {
                         topic,
                         partition,
                         record,
+                        leader_epoch: batch.header.leader_epoch(),
                     };
                     if deliver(delivered).is_break() {
                         return Ok(true);
