@@ -9,6 +9,7 @@ use crate::bench::BenchError;
 use crate::configuration::ConfigurationError;
 use crate::group::GroupError;
 use crate::offline::OfflineError;
+use crate::verify::VerifyError;
 
 /// Why a command failed, in words for whoever ran it.
 #[derive(Debug, thiserror::Error)]
@@ -16,6 +17,9 @@ pub enum Failure {
     /// A measurement could not be done, or found something wrong.
     #[error(transparent)]
     Bench(#[from] BenchError),
+    /// A broker was found out, or nothing can be said of it.
+    #[error(transparent)]
+    Verify(#[from] VerifyError),
     /// A broker said no, or could not be asked.
     #[error(transparent)]
     Client(#[from] ClientError),
@@ -92,4 +96,14 @@ pub enum Failure {
         /// The system's words.
         source: io::Error,
     },
+}
+
+impl Failure {
+    /// What the process exits with.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Failure::Verify(error) => error.exit_code(),
+            _ => 1,
+        }
+    }
 }

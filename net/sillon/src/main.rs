@@ -17,6 +17,7 @@ mod pages;
 mod produce;
 mod serve;
 mod topic;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -54,6 +55,9 @@ enum Command {
     Consume(Box<consume::ConsumeArgs>),
     /// Measure a broker: throughput, latency and what they cost, verified
     Bench(Box<bench::BenchArgs>),
+    /// Check what a broker promises by what its clients see
+    #[command(subcommand)]
+    Verify(verify::VerifyCommand),
     /// Look at the journals of a stopped broker, and mend them
     #[command(subcommand)]
     Journal(offline::journal::JournalCommand),
@@ -86,6 +90,7 @@ fn main() -> ExitCode {
         Command::Produce(args) => args.run(),
         Command::Consume(args) => args.run(),
         Command::Bench(args) => args.run(),
+        Command::Verify(command) => command.run(),
         Command::Journal(command) => command.run(),
         Command::Log(command) => command.run(),
         Command::Completions(args) => args.run(Cli::command()),
@@ -99,7 +104,7 @@ fn main() -> ExitCode {
         }
         Err(failure) => {
             eprintln!("sillon: {failure}");
-            ExitCode::FAILURE
+            ExitCode::from(failure.exit_code())
         }
     }
 }

@@ -1,6 +1,6 @@
 //! `sillon bench`: the load generator for people and scripts.
 
-mod progress;
+pub mod progress;
 mod report;
 mod shape;
 mod summary;
