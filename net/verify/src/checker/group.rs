@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Nonsense;
 use super::anomaly::{Anomaly, Findings};
@@ -21,9 +21,11 @@ pub(super) struct Group {
 struct Committed {
     /// What is committed for sure: any offset that a later answer tells is this or a higher one.
     floor: Option<Floor>,
-    /// Offsets of commits that may happen at any time, and the lines where they began. A server may
-    /// still work on a request whose connection is gone.
-    unsettled: Vec<(i64, u32)>,
+    /// Offsets of commits that may happen at any time. A server may still work on a request whose
+    /// connection is gone.
+    unsettled: BTreeSet<i64>,
+    /// Offsets of commits that have not ended, and how many there are of each.
+    open: BTreeMap<i64, u32>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -95,6 +97,10 @@ impl Group {
         process: u32,
         offsets: &[(i32, i64)],
     ) -> Result<(), Nonsense> {
+        for (partition, offset) in offsets {
+            let committed = self.partitions.entry(*partition).or_default();
+            *committed.open.entry(*offset).or_default() += 1;
+        }
         let offsets = offsets.to_vec();
         let commit = OpenCommit { line, offsets };
         match self.commits.insert(process, commit) {
@@ -108,7 +114,17 @@ impl Group {
 
     fn take_commit(&mut self, process: u32) -> Result<OpenCommit, Nonsense> {
         let commit = self.commits.remove(&process);
-        commit.ok_or(Nonsense::NotBegun { what: "a commit" })
+        let commit = commit.ok_or(Nonsense::NotBegun { what: "a commit" })?;
+        for (partition, offset) in &commit.offsets {
+            let committed = self.partitions.entry(*partition).or_default();
+            if let Some(count) = committed.open.get_mut(offset) {
+                *count -= 1;
+                if *count == 0 {
+                    committed.open.remove(offset);
+                }
+            }
+        }
+        Ok(commit)
     }
 
     pub fn commit_failed(&mut self, process: u32) -> Result<(), Nonsense> {
@@ -119,7 +135,7 @@ impl Group {
         let commit = self.take_commit(process)?;
         for (partition, offset) in commit.offsets {
             let committed = self.partitions.entry(partition).or_default();
-            committed.unsettled.push((offset, commit.line));
+            committed.unsettled.insert(offset);
         }
         Ok(())
     }
@@ -204,16 +220,13 @@ impl Group {
     ) -> Result<(), Nonsense> {
         let fetch = self.take_fetch(process)?;
         for (partition, offset) in offsets {
-            let open = self.commits.values();
-            let is_open = open
-                .flat_map(|commit| &commit.offsets)
-                .any(|open| *open == (*partition, *offset));
             let committed = self.partitions.entry(*partition).or_default();
             // What was committed while the question was open may be what is answered, or not.
             let is_quiet = committed.floor.is_none_or(|floor| floor.line < fetch.line);
             let was_higher = fetch.floors.get(partition);
             let was_higher = was_higher.filter(|floor| floor.offset > *offset);
-            let is_unsettled = committed.is_unsettled(*offset);
+            let is_open = committed.open.contains_key(offset);
+            let is_unsettled = committed.unsettled.contains(offset);
             if let Some(floor) = was_higher
                 && !is_open
                 && !is_unsettled
@@ -245,12 +258,8 @@ impl Group {
     }
 
     pub fn reset(&mut self, partition: i32) {
-        self.partitions.insert(partition, Committed::default());
-    }
-}
-
-impl Committed {
-    fn is_unsettled(&self, offset: i64) -> bool {
-        self.unsettled.iter().any(|(other, _)| *other == offset)
+        let committed = self.partitions.entry(partition).or_default();
+        committed.floor = None;
+        committed.unsettled.clear();
     }
 }
