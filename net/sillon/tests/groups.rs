@@ -308,8 +308,8 @@ fn groups_and_offsets_are_deleted_and_what_is_wrong_is_said() {
         .map(|l| l.split_whitespace().collect())
         .collect();
     assert_eq!(rows[0], ["GROUP", "TYPE", "STATE"]);
-    assert_eq!(rows[1], ["carts", "classic", "Empty"]);
-    assert_eq!(rows[2], ["ploughs", "classic", "Empty"]);
+    assert_eq!(rows[1], ["carts", "Classic", "Empty"]);
+    assert_eq!(rows[2], ["ploughs", "Classic", "Empty"]);
     let stable = broker.succeed(
         &["group", "list", "--state", "stable", "--format", "json"],
         "",

@@ -27,7 +27,7 @@ pub struct ListedGroup {
     pub protocol_type: String,
     /// Kafka's name of its state; empty from brokers older than Kafka 2.6.
     pub state: String,
-    /// `classic` or `consumer`; `classic` from brokers that say nothing about it.
+    /// Kafka's name of its type; `Classic` from brokers that say nothing about it.
     pub group_type: String,
 }
 
@@ -95,10 +95,7 @@ impl Client {
                     group: group.group_id.to_string(),
                     protocol_type: group.protocol_type.to_string(),
                     state: group.group_state.to_string(),
-                    group_type: match &*group.group_type {
-                        "" => "classic".to_string(),
-                        known => known.to_lowercase(),
-                    },
+                    group_type: group_type(&group.group_type),
                 }));
             }
             groups.sort_by(|a, b| a.group.cmp(&b.group));
@@ -166,6 +163,16 @@ impl Client {
             }
         })
     }
+}
+
+/// Kafka's clients write types with a capital, coordinators without.
+fn group_type(wire: &str) -> String {
+    if wire.is_empty() {
+        return "Classic".to_string();
+    }
+    let mut characters = wire.chars();
+    let first = characters.next().into_iter().flat_map(char::to_uppercase);
+    first.chain(characters).collect()
 }
 
 fn member(

@@ -18,7 +18,7 @@ const STATES: [&str; 7] = [
 ];
 
 /// Kafka's names of the types of groups that share partitions.
-const TYPES: [&str; 2] = ["classic", "consumer"];
+const TYPES: [&str; 2] = ["Classic", "Consumer"];
 
 #[derive(Debug, Args)]
 pub struct ListArgs {
@@ -108,7 +108,7 @@ mod tests {
         assert_eq!(state("preparingrebalance").unwrap(), "PreparingRebalance");
         assert_eq!(state(" Stable").unwrap(), "Stable");
         assert!(state("asleep").unwrap_err().contains("CompletingRebalance"));
-        assert_eq!(group_type("Classic").unwrap(), "classic");
+        assert_eq!(group_type("classic").unwrap(), "Classic");
         assert!(group_type("share").is_err());
     }
 
@@ -120,10 +120,10 @@ mod tests {
             state: "Empty".into(),
             group_type: group_type.into(),
         };
-        assert!(is_consumer_group(&group("consumer", "classic")));
-        assert!(is_consumer_group(&group("", "classic")));
-        assert!(is_consumer_group(&group("consumer", "consumer")));
-        assert!(!is_consumer_group(&group("connect", "classic")));
-        assert!(!is_consumer_group(&group("share", "share")));
+        assert!(is_consumer_group(&group("consumer", "Classic")));
+        assert!(is_consumer_group(&group("", "Classic")));
+        assert!(is_consumer_group(&group("consumer", "Consumer")));
+        assert!(!is_consumer_group(&group("connect", "Classic")));
+        assert!(!is_consumer_group(&group("share", "Share")));
     }
 }
