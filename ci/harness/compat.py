@@ -8,7 +8,8 @@ import time
 import traceback
 from pathlib import Path
 
-from harness import administration, batches, behaviour, groups, segments, tools, wire
+from harness import (administration, batches, behaviour, group_commands, groups, segments, tools,
+                     wire)
 from harness.broker import PARTITIONS, TARGET, Kafka, Sillon
 from harness.clients import confluent, java, kafka_python, kcat
 
@@ -22,9 +23,10 @@ CASES_BEHAVIOUR = 19
 CASES_ADMINISTRATION = 15
 CASES_TOOLS = 4
 CASES_GROUPS = 8
+CASES_GROUP_COMMANDS = 4
 CASES_STORED = 4        # clean stop, codecs in the segment files, DumpLogSegments, its proof
 CASES_PER_BROKER = (CASES_ROUND_TRIP + CASES_BEHAVIOUR + CASES_ADMINISTRATION + CASES_TOOLS
-                    + CASES_GROUPS + CASES_STORED)
+                    + CASES_GROUPS + CASES_GROUP_COMMANDS + CASES_STORED)
 
 
 def round_trip(client, codec, records, stored):
@@ -113,6 +115,7 @@ def cases(records):
     named += [(f"administration/{name}", case) for name, case in administration.CASES]
     named += [(f"tools/{name}", case) for name, case in tools.CASES]
     named += [(f"groups/{name}", case) for name, case in groups.CASES]
+    named += [(f"group-commands/{name}", case) for name, case in group_commands.CASES]
     named += [
         ("stored/stops-cleanly", stops_cleanly),
         ("stored/segment-files-hold-the-codec", segment_files_hold_the_codec(stored)),
