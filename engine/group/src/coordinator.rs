@@ -110,7 +110,13 @@ impl Coordinator {
                 });
             }
             GroupRequest::Heartbeat(beat) => {
+                let group = self.groups.get(&beat.group_id);
+                let is_deleting = group.is_some_and(|group| group.is_deleting);
                 let found = match self.member_group(&beat.group_id) {
+                    // Only a group without members is deleted.
+                    Err(GroupError::LoadInProgress) if is_deleting => {
+                        Err(GroupError::UnknownMember)
+                    }
                     // A member that beats while its group is being loaded is fine.
                     Err(GroupError::LoadInProgress) => {
                         let response = GroupResponse::Heartbeat(Ok(()));

@@ -77,6 +77,8 @@ pub(crate) struct Group {
     pub join_phase: Option<JoinPhase>,
     /// Members of this generation that have not asked for their assignment.
     pub pending_sync: BTreeSet<Arc<str>>,
+    /// The generation whose assignment is on its way into the log: the leader has decided.
+    pub assigning: Option<i32>,
     /// When they must have, in ns.
     pub sync_deadline_ns: Option<u64>,
     pub offsets: Offsets,
@@ -104,6 +106,7 @@ impl Group {
             static_members: BTreeMap::new(),
             join_phase: None,
             pending_sync: BTreeSet::new(),
+            assigning: None,
             sync_deadline_ns: None,
             offsets: Offsets::default(),
             timer_ns: u64::MAX,

@@ -110,3 +110,14 @@ fn a_group_of_thousands_of_offsets_is_deleted_in_batches() {
     house.restart();
     assert_eq!(house.coordinator.groups_count(), 0);
 }
+
+#[test]
+fn a_group_that_is_being_deleted_has_no_members_whose_heartbeat_would_be_fine() {
+    let mut house = House::new();
+    let members = house.stable(1);
+    house.leave(&[(&members[0].member_id, None)]);
+    house.pass(60_000);
+    house.holds = true;
+    assert_eq!(delete(&mut house), None, "its tombstone is not durable");
+    assert_eq!(house.beat(&members[0]), Err(GroupError::UnknownMember));
+}

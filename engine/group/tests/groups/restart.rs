@@ -194,3 +194,22 @@ fn every_version_of_a_value_that_kafka_has_written_is_read() {
         );
     }
 }
+
+#[test]
+fn what_a_leader_decided_first_holds_in_memory_and_after_a_restart() {
+    let mut house = House::new();
+    let id = house.join(new_member());
+    house.pass(3_000);
+    let leader = house.joined(id).expect("the delay is over");
+    house.holds = true;
+    house.sync(&leader, &[(&leader.member_id, b"first")]);
+    let again = house.sync(&leader, &[(&leader.member_id, b"second")]);
+    house.flush(Ok(()));
+    house.holds = false;
+    let synced = house.synced(again).expect("an answer").unwrap();
+    assert_eq!(&*synced.assignment, b"first");
+    house.restart();
+    let id = house.sync(&leader, &[]);
+    let synced = house.synced(id).expect("an answer").unwrap();
+    assert_eq!(&*synced.assignment, b"first");
+}
