@@ -54,7 +54,9 @@ impl Group {
             let error = GroupError::RebalanceInProgress;
             turn.reply(displaced, GroupResponse::Sync(Err(error)));
         }
-        if !self.is_leader(&sync.member_id) {
+        // A leader that asks again, its answer lost, may have decided otherwise: what is on its way
+        // into the log holds, there and for all members.
+        if !self.is_leader(&sync.member_id) || self.assigning == Some(self.generation) {
             return;
         }
         let assignments: BTreeMap<Arc<str>, Arc<[u8]>> = sync.assignments.into_iter().collect();
@@ -67,6 +69,7 @@ impl Group {
         let assigned: BTreeMap<Arc<str>, Arc<[u8]>> = assigned.collect();
         match self.metadata_record(|member| assigned[&member.id].clone()) {
             Ok(record) => {
+                self.assigning = Some(self.generation);
                 let what = InFlight::Assignment {
                     group: self.id.clone(),
                     generation: self.generation,
