@@ -12,7 +12,7 @@ use sillon_log::compaction::Compaction;
 use sillon_record::{BrokerId, PartitionIncarnation, TopicId};
 use sillon_shard::{
     Action, Boot, CompactionConfig, DiskOp, DiskOutput, DiskResult, Event, IoClass, LogLevel,
-    NodeConfig, Now, OpId, Request, Shard, TICK_MS, Ticket,
+    MetadataLog, NodeConfig, Now, OpId, Request, Shard, TICK_MS, Ticket,
 };
 
 /// The one node.
@@ -110,6 +110,8 @@ pub struct Node<D> {
     pub written: Written,
     /// What has been read from the disk since the node was open, in bytes.
     pub read_bytes: u64,
+    metadata: MetadataLog,
+    is_recorded: bool,
     compactor: Compactor,
     is_stopped: bool,
     in_flight: usize,
@@ -186,6 +188,8 @@ impl<D: Disk> Node<D> {
             replies: VecDeque::new(),
             written: Written::default(),
             read_bytes: 0,
+            metadata: opened.metadata,
+            is_recorded: false,
             compactor: Compactor::start(),
             is_stopped: false,
             in_flight: 0,
@@ -265,6 +269,11 @@ impl<D: Disk> Node<D> {
             if let Ok(DiskOutput::Bytes(bytes)) = &result {
                 self.read_bytes += bytes.len() as u64;
             }
+            if MetadataLog::owns(op) {
+                let ended = self.metadata.handle(op, result, &mut self.actions);
+                self.is_recorded |= ended.is_some_and(|result| result.is_ok());
+                continue;
+            }
             self.handle(Event::Disk { op, result });
         }
         self.completions = completions;
@@ -296,9 +305,9 @@ impl<D: Disk> Node<D> {
         self.perform();
     }
 
-    /// Waits until nothing is in flight.
+    /// Waits until nothing is in flight, neither at the disk nor beside the shard.
     pub async fn idle(&mut self) {
-        while self.in_flight > 0 {
+        while self.in_flight > 0 || self.compactor.running > 0 {
             self.step().await;
         }
     }
@@ -308,11 +317,8 @@ impl<D: Disk> Node<D> {
         let mut quiet_ticks = 0;
         while quiet_ticks < 8 {
             self.tick();
-            quiet_ticks = if self.in_flight == 0 && self.compactor.running == 0 {
-                quiet_ticks + 1
-            } else {
-                0
-            };
+            let is_quiet = self.in_flight == 0 && self.compactor.running == 0;
+            quiet_ticks = if is_quiet { quiet_ticks + 1 } else { 0 };
             self.idle().await;
         }
     }
@@ -323,11 +329,20 @@ impl<D: Disk> Node<D> {
     }
 
     /// Changes a topic's configuration.
-    pub fn configure(&mut self, topic: TopicId, configs: &[(&str, &str)]) {
+    pub async fn configure(&mut self, topic: TopicId, configs: &[(&str, &str)]) {
         let records = configs
             .iter()
             .map(|(key, value)| configured(topic, key, value));
-        let records: Vec<MetadataRecord> = records.collect();
+        self.record(records.collect()).await;
+    }
+
+    /// Makes metadata durable and tells the shard.
+    async fn record(&mut self, records: Vec<MetadataRecord>) {
+        self.metadata.append(&records, &mut self.actions);
+        self.perform();
+        while !std::mem::take(&mut self.is_recorded) {
+            self.step().await;
+        }
         self.handle(Event::Metadata(Arc::from(records)));
         self.perform();
     }
@@ -368,8 +383,7 @@ impl<D: Disk> Node<D> {
             replicas: vec![BROKER],
         }));
         let wanted = self.ready_count + partitions as usize;
-        self.handle(Event::Metadata(Arc::from(records)));
-        self.perform();
+        self.record(records).await;
         while self.ready_count < wanted {
             self.tick();
             self.idle().await;

@@ -76,6 +76,15 @@ def check_chain(batches, start=0):
     return start
 
 
+def check_ascending(batches, start=0):
+    """As check_chain, for a compacted segment: there may be gaps."""
+    for batch in batches:
+        if batch.base_offset < start:
+            raise AssertionError(f"a batch begins at {batch.base_offset}, below {start}")
+        start = batch.last_offset + 1
+    return start
+
+
 def check_codec(batches, codec):
     """Asserts that the records are stored in `codec`.
 

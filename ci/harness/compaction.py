@@ -11,6 +11,7 @@ from pathlib import Path
 from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from harness import segments
 from harness.broker import TARGET, Kafka, Sillon
 from harness.checks import eventually
 
@@ -234,6 +235,11 @@ def main():
             broker.keep_port()
             compacts_between_kills(broker, options.kills)
         broker.stop()
+        if options.broker == "sillon":
+            count, records, complaints = segments.check_closed(broker.data, ("compacted", "killed"))
+            print(f"DumpLogSegments reads {count} closed segments, {records} records")
+            if complaints or not count:
+                raise AssertionError(complaints[:3] or "no closed segment")
     except AssertionError as failure:
         print(f"FAILED: {failure}\n{broker.log_end()}")
         sys.exit(1)

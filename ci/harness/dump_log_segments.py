@@ -6,10 +6,10 @@ from harness import segments
 
 
 def main():
-    if len(sys.argv) != 2:
-        print("usage: ci/dump-log-segments DATA_FOLDER", file=sys.stderr)
+    if len(sys.argv) < 2:
+        print("usage: ci/dump-log-segments DATA_FOLDER [COMPACTED_TOPIC...]", file=sys.stderr)
         return 2
-    count, records, complaints = segments.check_closed(sys.argv[1])
+    count, records, complaints = segments.check_closed(sys.argv[1], sys.argv[2:])
     for complaint in complaints:
         print(complaint)
     print(f"{count} closed segments, {records} records, {len(complaints)} complaints")

@@ -89,7 +89,8 @@ async fn measure(options: &Options, folder: &Path) -> std::io::Result<Report> {
         let topic = fill(&mut node, options.topic_bytes, repetition).await;
         node.quiet().await;
         // The topic asks for compaction, and it is over when the disk reads no more.
-        node.configure(topic, &[("cleanup.policy", "compact")]);
+        node.configure(topic, &[("cleanup.policy", "compact")])
+            .await;
         let mut busy = Vec::new();
         let (mut read, mut since) = (node.read_bytes, Instant::now());
         let mut has_begun = false;

@@ -37,7 +37,7 @@ const GROUPS: Treatment = Treatment::NoEffect("consumer groups keep to Kafka's d
 const SOCKETS: Treatment = Treatment::NoEffect("the kernel sizes a socket's buffers by itself");
 pub(crate) const NO_TLS: Treatment = Treatment::Refused("TLS, SASL and ACLs are not built yet");
 const COMPACTION: Treatment =
-    Treatment::NoEffect("one thread beside the shards compacts, in pieces of 256 KiB");
+    Treatment::NoEffect("one thread beside the shards compacts, in pieces of 64 KiB");
 const NO_TIERS: Treatment = Treatment::NoEffect("tiered storage is not built");
 const NO_JAVA: Treatment = Treatment::Refused("there is no JVM that could load a class");
 const NO_PURGATORY: Treatment =

@@ -24,9 +24,9 @@ use crate::small_file::write_file;
 use crate::state::{Shared, State};
 use crate::{Access, DiskError, DiskOp, DiskOutput, FileId, IoClass, SegmentFile};
 
-/// Bytes that are read and worked on at a time: some milliseconds of a helper thread, and one read
-/// between a journal round and the next.
-const PIECE_BYTES: u64 = 256 << 10;
+/// Bytes that are read and worked on at a time: a journal round that comes meanwhile waits for no
+/// more than this on the device.
+const PIECE_BYTES: u64 = 64 << 10;
 
 /// Why a pass ended early. What it had not finished stays as it was.
 #[derive(Debug)]

@@ -157,6 +157,8 @@ async fn read_piece(files: &PartitionFiles<'_>, cursor: &mut Cursor) -> Result<b
                 _ if cursor.offset == segment_base => 0,
                 _ => files.locate(segment_base, cursor.offset, limit).await?,
             };
+            // Else the end of a piece is found by reading it.
+            files.load_index(segment_base).await?;
             let end = extent_end(files, segment_base, begin, limit, PIECE_BYTES, true).await?;
             let bytes = files.read(segment_base, begin, end - begin).await?;
             files.state(|state, _| cursor.take(state, &bytes))??;

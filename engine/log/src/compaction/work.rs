@@ -10,8 +10,9 @@ use sillon_record::{
 
 use super::OffsetMap;
 
-/// Bytes of one piece of output: what a background write takes at a time.
-const PIECE_BYTES: usize = 256 << 10;
+/// Bytes of one piece of output: a journal round that comes meanwhile waits for no more than this
+/// on the device.
+const PIECE_BYTES: usize = 64 << 10;
 const _: () = assert!(PIECE_BYTES.is_multiple_of(BLOCK_BYTES));
 
 /// What holds for a whole pass.
@@ -143,7 +144,7 @@ impl Compaction {
         }
     }
 
-    /// Does the task. Takes some milliseconds of CPU for a piece of 256 KiB, more when it is
+    /// Does the task. Takes some milliseconds of CPU for a large piece, more when it is
     /// compressed: not to be called on a shard's thread.
     pub fn run(&mut self) {
         self.consumed = 0;
