@@ -142,6 +142,7 @@ impl<D: Disk> Node<D> {
             shards: 1,
             memory_bytes: size.memory_bytes,
             journal_bytes: Some(size.journal_bytes),
+            place: "the data folder".into(),
             file_system_bytes: 1 << 40,
             recovery_bytes_max: size.journal_bytes,
             retention_check_ms: u64::MAX / 1_000_000,

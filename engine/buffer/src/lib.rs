@@ -12,7 +12,7 @@ pub mod planted;
 mod pool;
 
 pub use chunk::{ChunkWriter, Slice};
-pub use pool::{CLASSES_BYTES, Pool};
+pub use pool::{CLASSES_BYTES, POOL_IDLE_BYTES_MAX, Pool};
 
 /// Size and alignment of a block: the unit of every O_DIRECT write, in bytes.
 pub const BLOCK_BYTES: usize = 4096;

@@ -13,6 +13,9 @@ pub const CLASSES_BYTES: [usize; 4] = [4 << 10, 16 << 10, 64 << 10, 256 << 10];
 /// idle shard holds at most 16 MiB.
 const IDLE_BYTES_MAX: usize = 4 << 20;
 
+/// Idle memory of all classes that a pool keeps, in bytes.
+pub const POOL_IDLE_BYTES_MAX: usize = IDLE_BYTES_MAX * CLASSES_BYTES.len();
+
 /// A shard's chunks. Only the owner takes from it; any thread may drop the last reference to a
 /// chunk, which puts it back through a lock-free queue.
 pub struct Pool {

@@ -1,10 +1,10 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sillon_record::{BrokerId, PartitionIncarnation, TopicId};
 
 use crate::{
     AssignmentFault, ControlReply, ControllerOptions, CreatePartitionsError, CreateTopicError,
-    CreatedTopic, EffectiveConfig, Image, InvalidConfig, MetadataRecord, NewTopic,
+    CreatedTopic, EffectiveConfig, Image, InvalidConfig, MetadataRecord, NewTopic, TopicConfig,
     check_topic_name,
 };
 
@@ -14,6 +14,10 @@ pub const CREATED_PARTITIONS_MAX: usize = 10_000;
 /// Partitions of a cluster: each costs a broker open files and at least one block of memory, and
 /// the longest Metadata answer (about 5 MiB) must stay affordable.
 pub const PARTITIONS_MAX: usize = 100_000;
+
+/// Values of configurations that one CreateTopics answer tells: 500 topics with all of theirs,
+/// about 3 MiB here and as much in the answer. A request may create twenty times as many.
+pub const CREATED_CONFIGS_MAX: usize = 20_000;
 
 /// Kafka's own metadata log, which is no topic.
 const CLUSTER_METADATA: &str = "__cluster_metadata";
@@ -27,6 +31,8 @@ pub(crate) struct Creation {
     pub records: Vec<MetadataRecord>,
     /// The new partitions, and the place of their topic in the request.
     pub partitions: Vec<(PartitionIncarnation, usize)>,
+    /// Values of configurations that the answer tells.
+    configs_told: usize,
 }
 
 /// The answers to such a request, by topic of it.
@@ -43,6 +49,27 @@ impl Default for CreationResults {
 }
 
 impl Creation {
+    /// All of a new topic's configuration, while the answer has room for it.
+    fn tell_configs(
+        &mut self,
+        image: &Image,
+        (config, overrides): &NewConfig,
+    ) -> Option<Vec<EffectiveConfig>> {
+        if self.configs_told >= CREATED_CONFIGS_MAX {
+            return None;
+        }
+        let mut configs = image.settings().of_topic(config, overrides);
+        self.configs_told += configs.len();
+        if self.configs_told > CREATED_CONFIGS_MAX {
+            return None;
+        }
+        for config in &mut configs {
+            // Nobody is told.
+            config.synonyms = Vec::new();
+        }
+        Some(configs)
+    }
+
     /// Leaves the answer and forgets the deed.
     pub fn only_validated(&mut self) {
         self.records.clear();
@@ -131,7 +158,7 @@ fn create_topic(
     creation: &mut Creation,
 ) -> Result<CreatedTopic, CreateTopicError> {
     check_name(image, taken, topic)?;
-    let configs = check_configs(image, topic)?;
+    let config = check_configs(image, topic)?;
     let replicas = place_replicas(image, options, topic)?;
     let asked = creation.partitions.len() + replicas.len();
     let existing = image.partitions_count();
@@ -147,7 +174,7 @@ fn create_topic(
         id: topic.id,
         partitions: replicas.len() as i32,
         replication_factor: replicas[0].len() as i16,
-        configs,
+        configs: creation.tell_configs(image, &config),
     };
     record_topic(image, topic, replicas, place, creation);
     Ok(created)
@@ -178,12 +205,12 @@ fn check_name(image: &Image, taken: &Image, topic: &NewTopic) -> Result<(), Crea
     Ok(())
 }
 
-fn check_configs(
-    image: &Image,
-    topic: &NewTopic,
-) -> Result<Vec<EffectiveConfig>, CreateTopicError> {
+/// What a new topic is to be, and what of that its creator said.
+type NewConfig = (TopicConfig, BTreeMap<String, String>);
+
+fn check_configs(image: &Image, topic: &NewTopic) -> Result<NewConfig, CreateTopicError> {
     let mut config = *image.defaults();
-    let mut overrides = std::collections::BTreeMap::new();
+    let mut overrides = BTreeMap::new();
     for (key, value) in &topic.configs {
         let Some(value) = value else {
             return Err(InvalidConfig::Null { key: key.clone() }.into());
@@ -193,12 +220,7 @@ fn check_configs(
             return Err(InvalidConfig::Twice { key: key.clone() }.into());
         }
     }
-    let mut configs = image.settings().of_topic(&config, &overrides);
-    for config in &mut configs {
-        // Nobody is told, and a request may create 10,000 topics.
-        config.synonyms = Vec::new();
-    }
-    Ok(configs)
+    Ok((config, overrides))
 }
 
 /// The replicas of every partition, by number. At least one partition, each with at least one.

@@ -32,7 +32,7 @@ pub use configs_page::configs_page;
 pub use controller::{
     Controller, ControllerAction, ControllerEvent, ControllerOptions, PRODUCER_ID_BLOCK,
 };
-pub use create::{CREATED_PARTITIONS_MAX, PARTITIONS_MAX};
+pub use create::{CREATED_CONFIGS_MAX, CREATED_PARTITIONS_MAX, PARTITIONS_MAX};
 pub use effective::{BrokerSettings, ConfigSource, ConfigSynonym, EffectiveConfig, Settings};
 pub use image::{Broker, Image, Partition, Topic};
 pub use name::{NAME_BYTES_MAX, NameFault, check_topic_name};

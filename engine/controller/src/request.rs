@@ -166,8 +166,9 @@ pub struct CreatedTopic {
     pub partitions: i32,
     /// Replicas of each.
     pub replication_factor: i16,
-    /// All of its configuration.
-    pub configs: Vec<EffectiveConfig>,
+    /// All of its configuration; `None`: the answer has too many already
+    /// ([`crate::CREATED_CONFIGS_MAX`]).
+    pub configs: Option<Vec<EffectiveConfig>>,
 }
 
 /// A topic that was deleted.

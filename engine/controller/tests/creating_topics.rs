@@ -30,7 +30,12 @@ fn a_creation_is_answered_when_it_is_durable_and_every_partition_is_open() {
     let created = results[0].as_ref().unwrap();
     assert_eq!((created.id, created.partitions), (id(1), 3));
     assert_eq!(created.replication_factor, 1);
-    let flush = created.configs.iter().find(|c| c.name == "flush.messages");
+    let flush = created
+        .configs
+        .as_ref()
+        .unwrap()
+        .iter()
+        .find(|c| c.name == "flush.messages");
     assert_eq!(
         flush.map(|c| (c.value.as_deref(), c.source)),
         Some((Some("1"), ConfigSource::Default))
@@ -195,7 +200,7 @@ fn configurations_are_checked_and_kept() {
     let configs = [("retention.ms", Some("5")), ("preallocate", Some("true"))];
     let created = house.created(with(&configs)).unwrap();
     let of_topic = |config: &&EffectiveConfig| config.source == ConfigSource::DynamicTopic;
-    let shown = created.configs.iter().filter(of_topic);
+    let shown = created.configs.as_ref().unwrap().iter().filter(of_topic);
     let shown: Vec<_> = shown.map(|c| (c.name, c.value.as_deref())).collect();
     let expected = [("preallocate", Some("true")), ("retention.ms", Some("5"))];
     assert_eq!(shown, expected);

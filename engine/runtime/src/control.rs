@@ -16,6 +16,8 @@ pub(crate) struct Control {
     /// By ticket: the executor that asked, and its key.
     askers: BTreeMap<u64, (ShardId, u64)>,
     next_ticket: u64,
+    /// The last append found no space.
+    is_full: bool,
     /// Reused.
     decided: Vec<ControllerAction>,
 }
@@ -37,6 +39,7 @@ impl Control {
             log,
             askers: BTreeMap::new(),
             next_ticket: 0,
+            is_full: false,
             decided: Vec::new(),
         }
     }
@@ -74,14 +77,18 @@ impl Control {
         match self.log.handle(op, result, outlets.actions) {
             None => Ok(()),
             Some(Ok(())) => {
+                self.is_full = false;
                 self.handle(ControllerEvent::Durable, outlets);
                 Ok(())
             }
             Some(Err(DiskError::NoSpace)) => {
-                tracing::warn!(
-                    "no space left for the metadata log: topics and producer ids are refused \
-                     until there is, deletions are not"
-                );
+                // Once, however many ask.
+                if !std::mem::replace(&mut self.is_full, true) {
+                    tracing::warn!(
+                        "no space left for the metadata log: topics and producer ids are refused \
+                         until there is, deletions are not"
+                    );
+                }
                 self.handle(ControllerEvent::NoSpace, outlets);
                 Ok(())
             }

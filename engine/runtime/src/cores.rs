@@ -17,8 +17,12 @@ pub(crate) fn allowed() -> Vec<usize> {
 /// more than whole cores in the CPU quota of the cgroup, because a shard that is throttled stands
 /// still for up to 100 ms.
 pub fn default_shards() -> u16 {
-    let quota = quota(Path::new("/sys/fs/cgroup"), &own_cgroups());
-    shards_for(allowed().len(), quota)
+    shards_for(allowed().len(), own_quota())
+}
+
+/// The CPU quota of this process, in cores.
+pub(crate) fn own_quota() -> Option<f64> {
+    quota(Path::new("/sys/fs/cgroup"), &own_cgroups())
 }
 
 fn shards_for(cores: usize, quota: Option<f64>) -> u16 {
@@ -27,30 +31,40 @@ fn shards_for(cores: usize, quota: Option<f64>) -> u16 {
 }
 
 /// This process' paths in the cgroup hierarchies (cgroups(7)).
-fn own_cgroups() -> String {
+pub(crate) fn own_cgroups() -> String {
     fs::read_to_string("/proc/self/cgroup").unwrap_or_default()
 }
 
 /// The smallest CPU quota, in cores, of the process' cgroup and those above it.
 fn quota(root: &Path, own: &str) -> Option<f64> {
-    let quotas = own.lines().filter_map(|line| {
-        let mut fields = line.splitn(3, ':');
-        let (_, controllers, path) = (fields.next()?, fields.next()?, fields.next()?);
-        if controllers.is_empty() {
-            return smallest(root, path, quota_v2);
-        }
-        let is_cpu = controllers.split(',').any(|name| name == "cpu");
-        is_cpu.then(|| smallest(&root.join("cpu"), path, quota_v1))?
-    });
-    quotas.reduce(f64::min)
+    each_cgroup(root, own, "cpu", quota_v2, quota_v1).reduce(f64::min)
 }
 
-/// Inside a container `path` often is the host's, which is not there: then what is left at `root`
-/// counts.
-fn smallest(root: &Path, path: &str, read: fn(&Path) -> Option<f64>) -> Option<f64> {
-    let path = Path::new(path.trim_start_matches('/'));
-    let quotas = path.ancestors().filter_map(|part| read(&root.join(part)));
-    quotas.reduce(f64::min)
+/// What `v2` and `v1` read in the folders of the process' cgroups and of those above them, for a
+/// controller of cgroup v1. Inside a container a path often is the host's, which is not there:
+/// then what is left at `root` counts.
+pub(crate) fn each_cgroup<T>(
+    root: &Path,
+    own: &str,
+    controller: &str,
+    v2: impl Fn(&Path) -> Option<T>,
+    v1: impl Fn(&Path) -> Option<T>,
+) -> impl Iterator<Item = T> {
+    let mut found = Vec::new();
+    for line in own.lines() {
+        let mut fields = line.splitn(3, ':').skip(1);
+        let (Some(controllers), Some(path)) = (fields.next(), fields.next()) else {
+            continue;
+        };
+        let folders = Path::new(path.trim_start_matches('/')).ancestors();
+        if controllers.is_empty() {
+            found.extend(folders.filter_map(|part| v2(&root.join(part))));
+        } else if controllers.split(',').any(|name| name == controller) {
+            let root = root.join(controller);
+            found.extend(folders.filter_map(|part| v1(&root.join(part))));
+        }
+    }
+    found.into_iter()
 }
 
 /// `cpu.max`: "QUOTA PERIOD" in us, or "max PERIOD".

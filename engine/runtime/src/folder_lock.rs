@@ -38,6 +38,19 @@ pub enum FolderLockError {
 }
 
 impl FolderLock {
+    /// The process that has the folder, as far as it said; `None`: nobody has. Changes nothing.
+    pub fn holder(folder: &Path) -> Option<String> {
+        let mut file = File::open(folder.join(LOCK_FILE)).ok()?;
+        match flock(&file, FlockOperation::NonBlockingLockShared) {
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                let mut process = String::new();
+                file.read_to_string(&mut process).ok()?;
+                Some(process.trim().to_owned())
+            }
+            _ => None,
+        }
+    }
+
     /// Locks the folder, which must exist.
     ///
     /// # Errors
@@ -88,7 +101,10 @@ mod tests {
             error.contains(&format!("process {}", std::process::id())),
             "{error}"
         );
+        let holder = FolderLock::holder(folder.path());
+        assert_eq!(holder, Some(std::process::id().to_string()));
         drop(first);
+        assert_eq!(FolderLock::holder(folder.path()), None);
         FolderLock::take(folder.path()).unwrap();
     }
 

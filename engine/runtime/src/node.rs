@@ -14,10 +14,10 @@ use crate::life::Life;
 use crate::local::Node;
 use crate::mail::MAILBOX_CAPACITY;
 use crate::mailbox::Mailbox;
-use crate::probe::{self, Verdict};
+use crate::probe::{self, Needs, Verdict};
 use crate::stop::SignalWatch;
 use crate::thread::ExecutorStart;
-use crate::{FolderLock, NodeError, NodeOptions, ServiceError, cores};
+use crate::{FolderLock, NodeError, NodeOptions, ServiceError, cores, mount};
 
 /// What a service returns: it ends after [`Core::stopping`], or with what it cannot bear.
 pub type ServiceFuture = Pin<Box<dyn Future<Output = Result<(), ServiceError>>>>;
@@ -35,7 +35,12 @@ where
     let shards = options.shards.unwrap_or_else(cores::default_shards).max(1);
     make_durable(&options.data_dir)?;
     let _lock = FolderLock::take(&options.data_dir)?;
-    check_host(&options.data_dir, shards)?;
+    let needs = Needs {
+        shards,
+        journal_bytes: options.journal_bytes,
+        memory_bytes: options.memory_needed_bytes.unwrap_or(options.memory_bytes),
+    };
+    check_host(&options.data_dir, &needs)?;
     let (reports, inbound) = mpsc::channel();
     let _signals = match options.catches_signals {
         true => Some(SignalWatch::start(reports.clone()).map_err(NodeError::Signals)?),
@@ -83,6 +88,7 @@ fn node_config(options: &NodeOptions, shards: u16) -> Result<NodeConfig, NodeErr
         port: options.port,
         memory_bytes: options.memory_bytes,
         journal_bytes: options.journal_bytes,
+        place: mount::place_of(&options.data_dir).into(),
         file_system_bytes: file_system.f_blocks.saturating_mul(file_system.f_frsize),
         recovery_bytes_max: options.recovery_bytes_max,
         retention_check_ms: options.retention_check_ms,
@@ -115,8 +121,8 @@ fn make_durable(folder: &Path) -> Result<(), NodeError> {
     Ok(())
 }
 
-fn check_host(folder: &Path, shards: u16) -> Result<(), NodeError> {
-    let findings = probe::probe(folder, shards);
+fn check_host(folder: &Path, needs: &Needs) -> Result<(), NodeError> {
+    let findings = probe::probe(folder, needs);
     for finding in &findings {
         match finding.verdict {
             Verdict::Good => tracing::debug!("{finding}"),

@@ -27,6 +27,9 @@ pub struct NodeOptions {
     pub shards: Option<u16>,
     /// What it may use, in bytes.
     pub memory_bytes: u64,
+    /// What it may come to take with all that is beside that, in bytes: the host is judged by it.
+    /// `None`: no more.
+    pub memory_needed_bytes: Option<u64>,
     /// Size of all its journals together, in bytes; `None`: by the size of the file system.
     pub journal_bytes: Option<u64>,
     /// Journal that a restart replays at most, in bytes over all shards.
@@ -79,6 +82,7 @@ impl NodeOptions {
             data_dir: data_dir.into(),
             shards: None,
             memory_bytes: 1 << 30,
+            memory_needed_bytes: None,
             journal_bytes: None,
             recovery_bytes_max: RECOVERY_BYTES_MAX,
             retention_check_ms: RETENTION_CHECK_MS,

@@ -42,6 +42,25 @@ pub fn message_bytes_max(journal_bytes: u64, shards: u16) -> u64 {
     journal_bytes / u64::from(shards.max(1)) / u64::from(RING_FILES) / 4
 }
 
+/// Each shard's journal when a node makes it: `journal_bytes` is that of all shards, `None` what
+/// suits a file system of `file_system_bytes`. Not valid when that is too little.
+pub fn ring_layout(journal_bytes: Option<u64>, shards: u16, file_system_bytes: u64) -> RingLayout {
+    let shards = u64::from(shards.max(1));
+    let per_shard = match journal_bytes {
+        Some(bytes) => bytes / shards,
+        None => {
+            let wanted = JOURNAL_BYTES.max(shards * JOURNAL_BYTES_MIN);
+            wanted.min(file_system_bytes / 100) / shards
+        }
+    };
+    let file_bytes = per_shard / u64::from(RING_FILES);
+    let block = sillon_buffer::BLOCK_BYTES as u64;
+    RingLayout {
+        files: RING_FILES,
+        file_bytes: (file_bytes - file_bytes % block).min(RingLayout::FILE_BYTES_MAX),
+    }
+}
+
 /// Files of a ring.
 const RING_FILES: u32 = 4;
 const _: () = assert!(RING_FILES <= crate::round::RING_FILES_MAX);
@@ -79,6 +98,8 @@ pub struct NodeConfig {
     /// Size of the journal over all shards, in bytes; `None`: 512 MiB, at least 64 MiB a shard,
     /// at most 1 % of the file system.
     pub journal_bytes: Option<u64>,
+    /// Where the data folder is, for messages.
+    pub place: Arc<str>,
     /// Size of the file system that the data folder is on, in bytes.
     pub file_system_bytes: u64,
     /// Journal that a restart replays at most, in bytes over all shards.
@@ -309,26 +330,19 @@ impl Start {
     }
 
     fn ring(&self) -> Result<RingLayout, Failure> {
-        let shards = u64::from(self.config.shards.max(1));
-        let per_shard = match self.config.journal_bytes {
-            Some(bytes) => bytes / shards,
-            None => {
-                let wanted = JOURNAL_BYTES.max(shards * JOURNAL_BYTES_MIN);
-                wanted.min(self.config.file_system_bytes / 100) / shards
-            }
-        };
-        let file_bytes = per_shard / u64::from(RING_FILES);
-        let block = sillon_buffer::BLOCK_BYTES as u64;
-        let layout = RingLayout {
-            files: RING_FILES,
-            file_bytes: (file_bytes - file_bytes % block).min(RingLayout::FILE_BYTES_MAX),
-        };
+        let NodeConfig {
+            journal_bytes,
+            shards,
+            file_system_bytes,
+            ..
+        } = self.config;
+        let layout = ring_layout(journal_bytes, shards, file_system_bytes);
         if layout.is_valid() {
             Ok(layout)
         } else {
             Err(Failure::JournalTooSmall {
-                bytes: per_shard * shards,
-                shards: self.config.shards,
+                bytes: layout.capacity_bytes() * u64::from(shards.max(1)),
+                shards,
             })
         }
     }
@@ -536,6 +550,7 @@ impl Start {
             journal,
             ring,
             incarnation: Incarnation((self.entropy)()),
+            place: self.config.place.clone(),
             memory: ShardMemory::of(self.config.memory_bytes, shards),
             groups: self.config.groups,
             recovery_bytes_max: self.config.recovery_bytes_max / u64::from(shards.max(1)),

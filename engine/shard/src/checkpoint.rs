@@ -249,10 +249,7 @@ async fn checkpoint(shared: Shared, io: Io, through: u64, chain: ChainPoint) {
 async fn try_again(shared: &Shared, io: &Io) {
     let was_spent = {
         let mut state = shared.borrow_mut();
-        state.log(
-            crate::LogLevel::Warn,
-            "no space left for a checkpoint: it is tried again until there is",
-        );
+        state.is_full();
         std::mem::replace(&mut state.checkpoint.reserve_is_spent, true)
     };
     let result = reserve::spend(io).await;

@@ -2,19 +2,25 @@
 //! a walk over batch headers; the records themselves leave the shard by reference.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use sillon_log::partition::{ReadPlan, Segment};
 use sillon_record::Offset;
 
-use crate::partition::Readiness;
+use crate::partition::{Partition, Readiness};
 use crate::partition_files::{ColdError, PartitionFiles, Passed};
 use crate::procedure::Io;
 use crate::state::{Shared, State};
-use crate::{Extent, Fetch, Fetched, LogLevel, Refusal, Request, SegmentFile, Ticket};
+use crate::{DiskError, Extent, Fetch, Fetched, LogLevel, Refusal, Request, SegmentFile, Ticket};
 
 /// Segments that a shard keeps at hand for readers: 256 indexes of at most 48 KiB are 12 MiB, and
 /// 256 descriptors.
-const RECENTLY_READ_MAX: usize = 256;
+pub const RECENTLY_READ_MAX: usize = 256;
+
+/// Indexes of those segments, in bytes.
+pub const READ_INDEXES_BYTES_MAX: u64 = (RECENTLY_READ_MAX
+    * sillon_log::INDEX_ENTRIES_MAX
+    * size_of::<sillon_log::IndexEntry>()) as u64;
 
 /// Segments that one read of a partition goes through at most. Compaction leaves small ones, some
 /// with batches that have no records, and a client that finds nothing else in an answer may take
@@ -125,6 +131,10 @@ impl PartitionFiles<'_> {
 impl State {
     /// Takes one partition offline: it refuses appends until the broker is started again.
     pub(crate) fn take_offline(&mut self, key: usize, reason: String) {
+        if matches!(self.partitions[key].readiness, Readiness::Offline(_)) {
+            // It has been said, and its readers ask again and again.
+            return self.refuse_all(key, Refusal::Storage);
+        }
         self.log(
             LogLevel::Error,
             format!("{reason}; the partition is offline"),
@@ -182,7 +192,10 @@ async fn fetch_segment(
             records.push(Extent::Memory(slice));
         });
         let known = match plan {
-            ReadPlan::File { segment_base, .. } => partition.places.find(offset, segment_base),
+            ReadPlan::File { segment_base, .. } => {
+                check_readable(partition, segment_base)?;
+                partition.places.find(offset, segment_base)
+            }
             _ => None,
         };
         Ok((plan, known))
@@ -219,6 +232,20 @@ async fn fetch_segment(
         let is_whole = |segment: &&Segment| end == limit && segment.size_bytes == limit;
         segment.filter(is_whole).map(|segment| segment.next_offset)
     })
+}
+
+/// Whether all who read a segment's file could.
+fn check_readable(partition: &Partition, segment_base: Offset) -> Result<(), ColdError> {
+    match partition.readers.get(&segment_base) {
+        Some(file) if file.is_unreadable.load(Ordering::Relaxed) => {
+            Err(ColdError::Disk(DiskError::Io {
+                path: file.path.clone(),
+                operation: "read",
+                message: "its records could not be sent".to_owned(),
+            }))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Where a read from `begin` on ends: at a batch's border, within `room` when more than one batch

@@ -22,6 +22,8 @@ pub struct ShardConfig {
     pub ring: RingLayout,
     /// Random, new at every open: what is written from now on belongs to this life.
     pub incarnation: Incarnation,
+    /// Where the data folder is, for messages.
+    pub place: Arc<str>,
     /// What it may keep in memory.
     pub memory: ShardMemory,
     /// What its consumer groups are held to.
@@ -91,19 +93,19 @@ pub struct ShardMemory {
     pub compaction_bytes: u64,
 }
 
-/// What one remembered producer takes, with its five batches, in bytes.
-const PRODUCER_BYTES: u64 = 300;
-
 impl ShardMemory {
+    /// What one remembered producer takes, with its five batches, in bytes.
+    pub const PRODUCER_BYTES: u64 = 300;
+
     /// Splits a node's `--memory` over its shards: a quarter for what is not written back yet and
     /// a quarter for the tail, a sixteenth for producers' state and one for compaction; the rest is
-    /// for receive buffers and indexes.
+    /// for the server.
     pub fn of(memory_bytes: u64, shards: u16) -> ShardMemory {
         let share = memory_bytes / u64::from(shards.max(1));
         ShardMemory {
             tail_bytes: share / 4,
             dirty_bytes: share / 4,
-            producers_max: (share / 16 / PRODUCER_BYTES) as usize,
+            producers_max: (share / 16 / Self::PRODUCER_BYTES) as usize,
             compaction_bytes: share / 16,
         }
     }

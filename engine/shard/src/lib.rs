@@ -35,12 +35,16 @@ mod retention;
 mod round;
 mod shard;
 mod small_file;
+mod space;
 mod state;
 mod write_back;
 mod zeroing;
 
 pub use action::{Action, LogLevel};
-pub use boot::{Boot, BootError, Entropy, JOURNAL_BYTES, NodeConfig, Opened, message_bytes_max};
+pub use boot::{
+    Boot, BootError, Entropy, JOURNAL_BYTES, NodeConfig, Opened, message_bytes_max, ring_layout,
+};
+pub use cold::{READ_INDEXES_BYTES_MAX, RECENTLY_READ_MAX};
 pub use config::{CompactionConfig, ShardConfig, ShardMemory};
 pub use event::{Event, Now, TICK_MS};
 pub use group::group_partition;
@@ -48,4 +52,6 @@ pub use io::*;
 pub use layout::{CHECKPOINT, METADATA_LOG, journal_folder, ring_file};
 pub use metadata_log::{MetadataLog, MetadataLogError, read_metadata_log};
 pub use request::*;
+pub use reserve::reserve_bytes;
 pub use shard::Shard;
+pub use sillon_journal::ROUND_BYTES_MAX;

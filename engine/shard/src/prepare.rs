@@ -7,7 +7,7 @@ use crate::partition::{OpenSegment, Readiness};
 use crate::partition_files::{ColdError, PartitionFiles};
 use crate::procedure::{Io, done};
 use crate::state::{Shared, State};
-use crate::{Access, DiskError, DiskOp, FileId, LogLevel, Refusal};
+use crate::{Access, DiskError, DiskOp, FileId, Refusal};
 
 /// Room that a fresh segment gets, in bytes: small, because 1,000 idle partitions must not take
 /// 1,000 segments.
@@ -82,7 +82,7 @@ impl State {
 fn target(end: u64, wanted: u64, allocated: u64, segment_bytes: u64) -> u64 {
     let step = allocated.clamp(FIRST_BYTES, STEP_BYTES_MAX);
     let target = (allocated + step).min(segment_bytes).max(end + wanted);
-    target.next_multiple_of(sillon_buffer::BLOCK_BYTES as u64)
+    whole_blocks(target)
 }
 
 async fn prepare(shared: Shared, io: Io, key: usize, incarnation: PartitionIncarnation) {
@@ -100,11 +100,7 @@ async fn prepare(shared: Shared, io: Io, key: usize, incarnation: PartitionIncar
         Err(ColdError::Disk(DiskError::NoSpace)) => {
             // Not for good: the next append tries again.
             state.partitions[key].readiness = Readiness::Cold;
-            let folder = state.partitions[key].folder.clone();
-            state.log(
-                LogLevel::Warn,
-                format!("no space left for {folder}: appends are refused until there is"),
-            );
+            state.is_full();
             state.refuse_blocked(key, Refusal::Storage);
         }
         Err(error) => {
@@ -157,7 +153,7 @@ async fn open_and_allocate(
         }
     }
     loop {
-        let (file, from, to) = {
+        let room = {
             let mut state = shared.borrow_mut();
             if !state.is_same(key, incarnation) {
                 return Err(ColdError::Gone);
@@ -171,17 +167,73 @@ async fn open_and_allocate(
                 return Ok(());
             }
             let from = open.allocated_bytes;
-            (open.file, from, target(end, wanted, from, segment_bytes))
+            Room {
+                file: open.file,
+                kept: from.max(whole_blocks(end)),
+                from,
+                least: whole_blocks(end + wanted),
+                to: target(end, wanted, from, segment_bytes),
+                // Somebody else's reservation must not be cut off.
+                may_cut: !std::mem::replace(&mut open.is_allocating, true),
+            }
         };
-        allocate(io, file, from, to).await?;
+        let may_cut = room.may_cut;
+        let reached = room.reserve(io).await;
         let mut state = shared.borrow_mut();
         if !state.is_same(key, incarnation) {
             return Err(ColdError::Gone);
         }
+        if reached.is_ok() {
+            state.has_space();
+        }
         if let Some(open) = state.partitions[key].open_file(base_offset) {
-            open.allocated_bytes = open.allocated_bytes.max(to);
+            open.is_allocating &= !may_cut;
+            open.allocated_bytes = open.allocated_bytes.max(*reached.as_ref().unwrap_or(&0));
+        }
+        reached?;
+    }
+}
+
+/// Room that a segment is to get.
+struct Room {
+    file: FileId,
+    /// What the segment has, in bytes.
+    from: u64,
+    /// What must not be cut off, in bytes.
+    kept: u64,
+    /// What is needed now, in bytes.
+    least: u64,
+    /// What it is to have, in bytes.
+    to: u64,
+    may_cut: bool,
+}
+
+impl Room {
+    /// Reserves it, or, when there is too little space, what is needed now. How far the segment
+    /// reaches then, in bytes.
+    async fn reserve(self, io: &Io) -> Result<u64, DiskError> {
+        let Room { file, from, .. } = self;
+        match allocate(io, file, from, self.to).await {
+            Err(DiskError::NoSpace) => {}
+            reserved => return reserved.map(|()| self.to),
+        }
+        if self.may_cut {
+            // A part of it may be reserved, and belongs to whoever needs it first.
+            let len = self.kept;
+            done(io.call(DiskOp::Truncate { file, len }).await)?;
+        }
+        match self.least.max(self.kept) {
+            least if least < self.to => {
+                allocate(io, file, from, least).await?;
+                Ok(least)
+            }
+            _ => Err(DiskError::NoSpace),
         }
     }
+}
+
+fn whole_blocks(bytes: u64) -> u64 {
+    bytes.next_multiple_of(sillon_buffer::BLOCK_BYTES as u64)
 }
 
 async fn allocate(io: &Io, file: FileId, from: u64, to: u64) -> Result<(), DiskError> {

@@ -212,6 +212,8 @@ pub struct SegmentFile {
     pub interim_path: Option<Arc<str>>,
     /// Room for an open descriptor, filled in by the first reader.
     pub descriptor: std::sync::OnceLock<std::os::fd::OwnedFd>,
+    /// A reader could not read it: its partition goes offline at the next fetch.
+    pub is_unreadable: std::sync::atomic::AtomicBool,
 }
 
 impl SegmentFile {
@@ -221,6 +223,7 @@ impl SegmentFile {
             path,
             interim_path: None,
             descriptor: std::sync::OnceLock::new(),
+            is_unreadable: false.into(),
         }
     }
 

@@ -13,7 +13,7 @@ const RESERVE: &str = "reserve";
 const RESERVE_BYTES_MAX: u64 = 16 << 20;
 
 /// How much a node sets aside, in bytes: a sixteenth of its journals at most.
-pub(crate) fn reserve_bytes(ring: RingLayout, shards: u16) -> u64 {
+pub fn reserve_bytes(ring: RingLayout, shards: u16) -> u64 {
     let journals = ring.capacity_bytes() * u64::from(shards);
     RESERVE_BYTES_MAX.min(journals / 16)
 }

@@ -60,6 +60,7 @@ impl Shard {
                 dirty: BTreeSet::new(),
                 retention: RetentionState::default(),
                 compaction: CompactionState::default(),
+                space: Default::default(),
                 removals: 0,
                 checkpoint: CheckpointState::default(),
                 phase: Phase::Opening,

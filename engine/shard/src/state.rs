@@ -12,6 +12,7 @@ use crate::compaction::CompactionState;
 use crate::group::Groups;
 use crate::partition::Partition;
 use crate::procedure::{Io, Signal};
+use crate::space::Space;
 use crate::{Action, FileId, LogLevel, Now, Produce, Request, ShardConfig, Ticket};
 
 /// Everything a shard knows. Procedures share it and never hold a borrow while they wait.
@@ -49,6 +50,7 @@ pub(crate) struct State {
     pub(crate) checkpoint: CheckpointState,
     pub(crate) retention: RetentionState,
     pub(crate) compaction: CompactionState,
+    pub(crate) space: Space,
     /// Procedures that remove files nobody needs. A stop waits for them, and they do not for it.
     pub(crate) removals: usize,
     pub(crate) phase: Phase,

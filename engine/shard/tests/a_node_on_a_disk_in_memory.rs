@@ -303,7 +303,7 @@ fn on_a_full_disk_the_journal_goes_on_by_the_space_that_was_set_aside() {
     assert!(
         node.logs
             .iter()
-            .any(|line| line.contains("no space left for a checkpoint"))
+            .any(|line| line.contains("no space left on the data folder"))
     );
     disk.borrow_mut().is_full = false;
     let mut node = Node::start(disk.clone(), config(1), 2);

@@ -71,6 +71,7 @@ impl Node {
             shards,
             memory_bytes: plan.memory_bytes,
             journal_bytes: Some(plan.journal_bytes),
+            place: "the data folder".into(),
             file_system_bytes: 1 << 30,
             recovery_bytes_max: plan.recovery_bytes_max,
             retention_check_ms: plan.retention_check_ms,

@@ -18,6 +18,13 @@ const TMPFS: u64 = 0x0102_1994;
 /// `f_type` of ramfs.
 const RAMFS: u64 = 0x8584_58f6;
 
+/// `f_type` of Btrfs, bcachefs and ZFS: a block that is written again lands elsewhere.
+const COPY_ON_WRITE: [(u64, &str); 3] = [
+    (0x9123_683e, "Btrfs"),
+    (0xca45_1a4e, "bcachefs"),
+    (0x2fc1_2fc1, "ZFS"),
+];
+
 const DISK_MEND: &str = "Put the data folder on ext4 or XFS on a local disk";
 
 pub(super) fn direct_io(folder: &Path) -> Finding {
@@ -54,6 +61,15 @@ fn judge(folder: &Path, file: &File) -> Finding {
     if kind == TMPFS || kind == RAMFS {
         let detail = format!(
             "{} is in memory: nothing survives a restart",
+            folder.display()
+        );
+        return Finding::poor(SUBJECT, detail, DISK_MEND);
+    }
+    let copies = COPY_ON_WRITE.iter().find(|(known, _)| *known == kind);
+    if let Some((_, name)) = copies {
+        let detail = format!(
+            "{} is on {name}, which writes each block to a new place: it can be full in the \
+             middle of what has its space reserved",
             folder.display()
         );
         return Finding::poor(SUBJECT, detail, DISK_MEND);

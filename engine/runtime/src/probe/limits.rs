@@ -50,7 +50,7 @@ pub(super) fn limits(shards: u16) -> Vec<Finding> {
 
 /// Memory that each of `shards` executors registers for its I/O, in bytes: half of what may be
 /// locked, over all rings, as other processes of the user count as well.
-pub(crate) fn io_memory_bytes(shards: u16) -> usize {
+pub fn io_memory_bytes(shards: u16) -> usize {
     io_memory_under(getrlimit(Resource::Memlock).current, shards) as usize
 }
 

@@ -207,6 +207,7 @@ pub fn config(shards: u16) -> NodeConfig {
         shards,
         memory_bytes: 64 << 20,
         journal_bytes: Some(4 << 20),
+        place: "the data folder".into(),
         file_system_bytes: 1 << 40,
         recovery_bytes_max: 256 << 20,
         retention_check_ms: 1_000,
