@@ -204,7 +204,7 @@ impl ApiSpec {
 
 /// Elements of one array in a connection's first request: a client that has said nothing yet asks
 /// for metadata at most.
-const FIRST_ELEMENTS_MAX: usize = 1_000;
+pub const FIRST_ELEMENTS_MAX: usize = 1_000;
 
 /// Requests that name partitions or topics: 4 MiB hold 16,000 topics with the longest names, or
 /// 100,000 partitions, which is what a cluster has.

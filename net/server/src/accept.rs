@@ -1,10 +1,11 @@
 use std::io;
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use crate::addresses::{Addresses, Place};
 use crate::limits::HANDED_OVER_MAX;
 
 /// How long to wait when no connection can be accepted, which is when descriptors or memory are
@@ -27,13 +28,25 @@ pub(crate) struct Accepted {
     pub listener: usize,
 }
 
-/// Counts a connection as long as it lives.
-pub(crate) struct Seat(Arc<AtomicUsize>);
+/// Counts a connection as long as it lives: at its shard, and at the address that it came from.
+pub(crate) struct Seat {
+    open: Arc<AtomicUsize>,
+    _place: Place,
+}
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.open.fetch_sub(1, Ordering::Relaxed);
     }
+}
+
+/// How many connections there may be.
+#[derive(Clone)]
+pub(crate) struct Allowed {
+    /// Of the node.
+    pub connections_max: usize,
+    /// From each address.
+    pub addresses: Arc<Addresses>,
 }
 
 impl Door {
@@ -51,21 +64,21 @@ impl Door {
     }
 }
 
-/// Accepts until it is told to end; `number`: which listener this is. Every connection goes to the shard that has the fewest, so
-/// that they stay even when connections end unevenly.
+/// Accepts until it is told to end; `number`: which listener this is. Every connection goes to the
+/// shard that has the fewest, so that they stay even when connections end unevenly.
 pub(crate) fn accept(
     listener: &TcpListener,
     number: usize,
     doors: &[Door],
-    connections_max: usize,
+    allowed: &Allowed,
     is_ending: &AtomicBool,
 ) {
     let mut turn = 0;
     while !is_ending.load(Ordering::Relaxed) {
         match listener.accept() {
-            Ok((stream, _)) => {
+            Ok(accepted) => {
                 turn += 1;
-                hand_over(stream, number, doors, turn, connections_max);
+                hand_over(accepted, number, doors, turn, allowed);
             }
             Err(_) if is_ending.load(Ordering::Relaxed) => {}
             Err(error) if is_of_one_connection(&error) => {}
@@ -88,13 +101,14 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 
 /// `turn` counts connections: among equals each shard has its turn.
 fn hand_over(
-    stream: TcpStream,
+    (stream, peer): (TcpStream, SocketAddr),
     listener: usize,
     doors: &[Door],
     turn: usize,
-    connections_max: usize,
+    allowed: &Allowed,
 ) {
     let open: usize = doors.iter().map(Door::open).sum();
+    let connections_max = allowed.connections_max;
     if open >= connections_max {
         tracing::warn!(
             connections_max,
@@ -102,6 +116,13 @@ fn hand_over(
         );
         return;
     }
+    let place = match allowed.addresses.take_place(peer.ip()) {
+        Ok(place) => place,
+        Err(too_many) => {
+            tracing::warn!("{too_many}");
+            return;
+        }
+    };
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "a connection ended before it was set up");
         return;
@@ -114,7 +135,10 @@ fn hand_over(
     let emptiest = from_turn_on.min_by_key(|door| door.open());
     let door = emptiest.expect("a node has a shard");
     door.open.fetch_add(1, Ordering::Relaxed);
-    let seat = Seat(door.open.clone());
+    let seat = Seat {
+        open: door.open.clone(),
+        _place: place,
+    };
     // It fails when the shard has stopped.
     let _ = door.entrance.send(Accepted {
         stream,
@@ -129,6 +153,13 @@ mod tests {
 
     use super::*;
 
+    fn allowed(connections_max: usize) -> Allowed {
+        Allowed {
+            connections_max,
+            addresses: Arc::default(),
+        }
+    }
+
     #[test]
     fn connections_go_where_the_fewest_are_and_no_further_than_the_limit() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -138,7 +169,7 @@ mod tests {
         let mut connect = || {
             let client = TcpStream::connect(address).unwrap();
             turn += 1;
-            hand_over(listener.accept().unwrap().0, 0, &doors, turn, 6);
+            hand_over(listener.accept().unwrap(), 0, &doors, turn, &allowed(6));
             client
         };
         let open = || doors.each_ref().map(Door::open);
@@ -161,7 +192,7 @@ mod tests {
         let doors = [Door::new(), Door::new()];
         for turn in 0..4 {
             let _client = TcpStream::connect(address).unwrap();
-            hand_over(listener.accept().unwrap().0, 0, &doors, turn, 6);
+            hand_over(listener.accept().unwrap(), 0, &doors, turn, &allowed(6));
             drop(doors[turn % 2].exit.try_recv().unwrap());
         }
     }

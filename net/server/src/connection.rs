@@ -12,8 +12,10 @@ use sillon_shard::Stage;
 use crate::api::{self, RequestError};
 use crate::context::{Context, Incoming, Liveness};
 use crate::in_flight::{Answer, Ended, InFlight, answered, parsed};
-use crate::limits::{FRAME_MS, GATHER_BYTES, IDLE_MS, TURN_REQUESTS, WRITE_MS};
-use crate::receive::{FrameReader, ReceiveError, Received};
+use crate::limits::{
+    FIRST_REQUEST_MS, FRAME_BYTES_PER_MS_MIN, FRAME_MS, GATHER_BYTES, TURN_REQUESTS, WRITE_MS,
+};
+use crate::receive::{FrameReader, Owed, ReceiveError, Received};
 use crate::reply::{Piece, Reply};
 use crate::send::send;
 
@@ -29,6 +31,8 @@ pub(crate) struct Connection {
     listener: usize,
     /// Where it comes from.
     peer: Option<IpAddr>,
+    /// When it came, in ns of the core's time.
+    opened_ns: u64,
     in_flight: InFlight,
 }
 
@@ -64,12 +68,14 @@ impl Connection {
             write_deadline_ns: 0.into(),
         });
         let place = context.connections.borrow_mut().insert(liveness.clone());
+        let opened_ns = context.now_ns();
         Ok(Connection {
             context,
             liveness,
             place,
             listener,
             peer,
+            opened_ns,
             in_flight: InFlight::default(),
         })
     }
@@ -86,7 +92,7 @@ impl Connection {
 
     /// Takes up requests, in order.
     async fn read(&self) -> Result<(), EndedBy> {
-        let mut reader = FrameReader::default();
+        let mut reader = FrameReader::new(&self.context.budget);
         let mut is_first = true;
         let mut taken = 0;
         loop {
@@ -120,10 +126,19 @@ impl Connection {
         is_first: bool,
     ) -> Result<Received, ReceiveError> {
         let Context { pool, budget, .. } = &*self.context;
-        let waits = |is_in_frame| {
-            let patience_ms = if is_in_frame { FRAME_MS } else { IDLE_MS };
-            let deadline_ns = self.context.now_ns() + patience_ms * NS_PER_MS;
-            self.liveness.read_deadline_ns.set(deadline_ns);
+        let first_deadline_ns = self.opened_ns + FIRST_REQUEST_MS * NS_PER_MS;
+        let waits = |owed| {
+            let patience_ms = match owed {
+                Owed::Nothing => self.context.idle_ms.unwrap_or(u64::MAX),
+                Owed::Start => FRAME_MS,
+                Owed::Rest(len) => FRAME_MS + len as u64 / FRAME_BYTES_PER_MS_MIN,
+            };
+            let patience_ns = patience_ms.saturating_mul(NS_PER_MS);
+            let deadline_ns = self.context.now_ns().saturating_add(patience_ns);
+            self.liveness.read_deadline_ns.set(match is_first {
+                true => deadline_ns.min(first_deadline_ns),
+                false => deadline_ns,
+            });
         };
         let socket = &self.liveness.socket;
         let received = reader.next(socket, pool, budget, is_first, waits).await;

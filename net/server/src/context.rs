@@ -39,6 +39,8 @@ pub(crate) struct Context {
     pub held_bytes: Rc<Cell<u64>>,
     pub held_bytes_max: u64,
     pub stages: RefCell<Stages>,
+    /// How long a connection may be silent, in ms; `None`: for ever.
+    pub idle_ms: Option<u64>,
     pub fetch_bytes_max: u64,
     pub auto_create_topics: bool,
     /// `offsets.topic.num.partitions`

@@ -9,13 +9,15 @@
 #![deny(unsafe_code)]
 
 mod accept;
+mod addresses;
 mod api;
 mod connection;
 mod context;
 mod fetch_sessions;
 mod helper;
 mod in_flight;
-mod limits;
+pub mod limits;
+mod limits_page;
 mod receive;
 mod reply;
 mod route;
@@ -24,4 +26,5 @@ mod server;
 mod stages;
 mod sys;
 
+pub use limits_page::limits_page;
 pub use server::{BindError, ListenerOptions, Server, ServerOptions};

@@ -29,6 +29,12 @@ pub const RECEIVE_CHUNK_BYTES: usize = 64 << 10;
 /// be read in tiny pieces.
 pub const RECEIVE_ROOM_MIN_BYTES: usize = 4 << 10;
 
+/// This part of [`RECEIVE_BYTES`] may be held, in addition to it, by connections whose frame has
+/// begun and has no place there yet. Beyond it connections begin with
+/// [`RECEIVE_ROOM_MIN_BYTES`] instead of [`RECEIVE_CHUNK_BYTES`]: 10,000 clients that stop within
+/// a frame hold 40 MiB, not 640.
+pub const LOOSE_SHARE: u64 = 8;
+
 /// Responses that are gathered before they are written, in bytes.
 pub const GATHER_BYTES: usize = 64 << 10;
 
@@ -65,17 +71,32 @@ pub const COLD_PIECE_BYTES: u64 = 256 << 10;
 /// Jobs that wait for the helper threads; then who brings another one waits.
 pub const HELPER_JOBS_MAX: usize = 1024;
 
-/// An idle connection is closed after this, in ms: Kafka's `connections.max.idle.ms`.
+/// An idle connection is closed after this, in ms, unless the server's options say otherwise:
+/// Kafka's `connections.max.idle.ms`.
 pub const IDLE_MS: u64 = 600_000;
 
-/// A frame whose next byte does not come within this is given up, in ms: it holds memory that
-/// others wait for. Kafka's `request.timeout.ms`.
+/// A connection whose first whole request has not come by then is given up, in ms from its
+/// beginning, whatever the idle time is: every client begins by asking for the versions, and a
+/// stranger who says nothing keeps a descriptor from others. Kafka's `request.timeout.ms`.
+pub const FIRST_REQUEST_MS: u64 = 30_000;
+
+/// A frame that has begun and is not there after this is given up, in ms: it holds memory that
+/// others wait for. Kafka's `request.timeout.ms`. A large one gets more, by
+/// [`FRAME_BYTES_PER_MS_MIN`].
 pub const FRAME_MS: u64 = 30_000;
+
+/// How fast a client must send a frame, beyond the first [`FRAME_MS`], in bytes per ms: 2 Mbit/s.
+/// The largest frame gets 7 minutes.
+pub const FRAME_BYTES_PER_MS_MIN: u64 = 256;
+
+/// Frames of at most this many bytes have one half of [`RECEIVE_BYTES`] for themselves: what a
+/// producer with Kafka's defaults sends at most (`max.request.size`), and its headers.
+pub const USUAL_FRAME_BYTES_MAX: usize = (1 << 20) + (64 << 10);
 
 /// A client that takes no byte of its responses for this long is given up, in ms.
 pub const WRITE_MS: u64 = 60_000;
 
-/// How often connections are looked at for the three limits above, in ms.
+/// How often connections are looked at for the four limits above, in ms.
 pub const SWEEP_MS: u64 = 1_000;
 
 /// How long requests in flight may take when the broker stops, in ms.

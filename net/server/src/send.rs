@@ -3,6 +3,7 @@ use std::io::{self, IoSlice};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use sillon_shard::{Extent, SegmentFile};
 
@@ -164,15 +165,33 @@ async fn send_from_file(
     let file = segment.descriptor.get().ok_or(io::ErrorKind::NotFound)?;
     let piece = len.min(COLD_PIECE_BYTES - position % COLD_PIECE_BYTES);
     if !is_resident(file, position, piece) {
-        cold.bring_in(segment.clone(), position, piece).await?;
+        let brought = cold.bring_in(segment.clone(), position, piece).await;
+        brought.map_err(|error| unreadable(segment, position, error))?;
     }
     match send_file(socket, file, position, piece) {
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-            let offered = read_piece(file, position, piece.min(RESUME_BYTES as u64) as usize)?;
+            let offered = read_piece(file, position, piece.min(RESUME_BYTES as u64) as usize);
+            let offered = offered.map_err(|error| unreadable(segment, position, error))?;
             socket.write_when_possible(&offered).await
         }
+        Err(error) if is_of_file(&error) => Err(unreadable(segment, position, error)),
         sent => sent,
     }
+}
+
+/// What a file fails with, and a socket does not.
+fn is_of_file(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error())
+        || error.kind() == io::ErrorKind::UnexpectedEof
+}
+
+/// The answer has begun and cannot be finished: only the connection's end tells the client. Its
+/// next fetch is answered with an error for this partition alone.
+fn unreadable(segment: &SegmentFile, position: u64, error: io::Error) -> io::Error {
+    if !segment.is_unreadable.swap(true, Ordering::Relaxed) {
+        tracing::error!(%error, path = &*segment.path, position, "a segment cannot be read");
+    }
+    error
 }
 
 #[cfg(test)]

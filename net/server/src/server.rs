@@ -1,4 +1,5 @@
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::path::PathBuf;
@@ -16,14 +17,15 @@ use sillon_runtime::Core;
 use slab::Slab;
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::accept::{Accepted, Door, accept};
+use crate::accept::{Accepted, Allowed, Door, accept};
+use crate::addresses::Addresses;
 use crate::connection::Connection;
 use crate::context::{Context, Told};
 use crate::fetch_sessions::FetchSessions;
 use crate::helper::Helpers;
 use crate::limits::{
-    BACKLOG, CONNECTIONS_MAX, DRAIN_MS, FETCH_BYTES_MAX, FETCH_SESSIONS_MAX, OFFSETS_PARTITIONS,
-    RECEIVE_BYTES, SEND_BYTES, SWEEP_MS,
+    BACKLOG, CONNECTIONS_MAX, DRAIN_MS, FETCH_BYTES_MAX, FETCH_SESSIONS_MAX, IDLE_MS,
+    OFFSETS_PARTITIONS, RECEIVE_BYTES, SEND_BYTES, SWEEP_MS,
 };
 use crate::receive::ReceiveBudget;
 use crate::send::ColdReader;
@@ -63,6 +65,12 @@ pub struct ServerOptions {
     pub offsets_partitions: i32,
     /// Connections of all shards together.
     pub connections_max: usize,
+    /// `max.connections.per.ip`: connections from one address; `None`: without bound.
+    pub connections_per_ip_max: Option<usize>,
+    /// `max.connections.per.ip.overrides`: other numbers for some addresses.
+    pub connections_per_ip_overrides: BTreeMap<IpAddr, usize>,
+    /// `connections.max.idle.ms`: how long a connection may be silent, in ms; `None`: for ever.
+    pub idle_ms: Option<u64>,
     /// `max.incremental.fetch.session.cache.slots`: fetch sessions (KIP-227) of all shards
     /// together.
     pub fetch_sessions_max: usize,
@@ -88,6 +96,9 @@ impl ServerOptions {
             auto_create_topics: true,
             offsets_partitions: OFFSETS_PARTITIONS,
             connections_max: CONNECTIONS_MAX,
+            connections_per_ip_max: None,
+            connections_per_ip_overrides: BTreeMap::new(),
+            idle_ms: Some(IDLE_MS),
             fetch_sessions_max: FETCH_SESSIONS_MAX,
             fetch_bytes_max: FETCH_BYTES_MAX,
             receive_bytes: RECEIVE_BYTES,
@@ -156,15 +167,20 @@ impl Server {
         let cold = Helpers::start("cold", COLD_THREADS).map_err(BindError::Thread)?;
         let cold = ColdReader::new(options.data_dir.clone(), cold);
         let is_ending = Arc::new(AtomicBool::new(false));
+        let overrides = options.connections_per_ip_overrides.clone();
+        let allowed = Allowed {
+            connections_max: options.connections_max,
+            addresses: Arc::new(Addresses::new(options.connections_per_ip_max, overrides)),
+        };
         let (start, started) = flume::bounded::<Arc<[Door]>>(bound.len());
         for (number, listener) in &bound {
             let (number, listener) = (*number, listener.clone());
             let is_ending = is_ending.clone();
-            let (started, connections_max) = (started.clone(), options.connections_max);
+            let (started, allowed) = (started.clone(), allowed.clone());
             let accepting = move || {
                 // It fails when the server is dropped without ever serving.
                 if let Ok(doors) = started.recv() {
-                    accept(&listener, number, &doors, connections_max, &is_ending);
+                    accept(&listener, number, &doors, &allowed, &is_ending);
                 }
             };
             let builder = thread::Builder::new().name("accept".to_owned());
@@ -285,6 +301,7 @@ impl Shared {
             held_bytes: Rc::default(),
             held_bytes_max: self.options.send_bytes / shards,
             stages: RefCell::new(Stages::default()),
+            idle_ms: self.options.idle_ms,
             fetch_bytes_max: self.options.fetch_bytes_max,
             auto_create_topics: self.options.auto_create_topics,
             offsets_partitions: self.options.offsets_partitions,

@@ -92,7 +92,15 @@ fn answer(
             if version >= FIRST_VERSION_WITH_CONFIGS {
                 response.num_partitions = created.partitions;
                 response.replication_factor = created.replication_factor;
-                response.configs = Some(created.configs.into_iter().map(config).collect());
+                match created.configs {
+                    Some(configs) => {
+                        response.configs = Some(configs.into_iter().map(config).collect());
+                    }
+                    None => {
+                        response.configs = None;
+                        response.topic_config_error_code = ErrorCode::PolicyViolation.code();
+                    }
+                }
             }
         }
         Ok(Err(error)) => {
@@ -149,14 +157,22 @@ mod tests {
             id: TopicId([1; 16]),
             partitions: 3,
             replication_factor: 1,
-            configs: sillon_controller::Image::default().broker_configs(),
+            configs: Some(sillon_controller::Image::default().broker_configs()),
+        };
+        let untold = CreatedTopic {
+            configs: None,
+            ..created.clone()
         };
         let refused = CreateTopicError::InvalidPartitions { partitions: 0 };
         let spec = Api::CreateTopics.spec();
         for version in spec.min..=spec.max {
             let mut response = CreateTopicsResponse::default();
             let refused = Ok(Err(refused.clone()));
-            for result in [Ok(Ok(created.clone())), refused, Err(Unanswered::NoSpace)] {
+            let created = [Ok(Ok(created.clone())), Ok(Ok(untold.clone()))];
+            for result in created
+                .into_iter()
+                .chain([refused, Err(Unanswered::NoSpace)])
+            {
                 let name = StrBytes::from("furrow");
                 response.topics.push(answer(name, result, version));
             }

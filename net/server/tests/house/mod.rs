@@ -124,6 +124,18 @@ impl Client {
         self.stream.write_all(bytes).unwrap();
     }
 
+    /// As [`Self::send_bytes`]; false when the broker has ended the connection.
+    pub fn sends(&mut self, bytes: &[u8]) -> bool {
+        self.stream.write_all(bytes).is_ok()
+    }
+
+    /// Sends, and gives why that failed: `WouldBlock` when the broker does not take it in time.
+    pub fn send_error(&mut self, bytes: &[u8], patience: Duration) -> Option<ErrorKind> {
+        self.stream.set_write_timeout(Some(patience)).unwrap();
+        let sent = self.stream.write_all(bytes);
+        sent.err().map(|error| error.kind())
+    }
+
     /// Waits until the broker ends the connection; false when it does not, or sends something.
     pub fn is_closed(&mut self) -> bool {
         self.is_closed_within(PATIENCE)
