@@ -65,6 +65,31 @@ pub enum Failure {
         /// What topics may send, in bytes.
         wanted: u32,
     },
+    /// The memory is too small for what topics may send.
+    #[error(
+        "--memory {memory_bytes} over {shards} shards takes batches of at most \
+         {message_bytes_max} bytes, and max.message.bytes is {wanted}: give a larger --memory, \
+         fewer --shards, or --override message.max.bytes={message_bytes_max}"
+    )]
+    MemoryTooSmall {
+        /// As given, in bytes.
+        memory_bytes: u64,
+        /// Shards of the node.
+        shards: u16,
+        /// What fits, in bytes.
+        message_bytes_max: u64,
+        /// What topics may send, in bytes.
+        wanted: u32,
+    },
+    /// A broker would not start on this host.
+    #[error(
+        "{missing} of these keep{} a broker from starting here: see each `fail` above",
+        if *.missing == 1 { "s" } else { "" }
+    )]
+    Unfit {
+        /// How many.
+        missing: usize,
+    },
     /// Nothing to do.
     #[error("nothing is to be altered: say what, see --help")]
     NothingToAlter,

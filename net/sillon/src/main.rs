@@ -2,15 +2,18 @@
 #![forbid(unsafe_code)]
 
 mod bench;
+mod broker_args;
 mod bytes;
 mod config;
 mod configuration;
 mod connect;
 mod consume;
+mod doctor;
 mod failure;
 mod group;
 mod interruption;
 mod logging;
+mod memory_budget;
 mod offline;
 mod output;
 mod pages;
@@ -40,6 +43,8 @@ struct Cli {
 enum Command {
     /// Run a broker
     Serve(serve::ServeArgs),
+    /// Judge this host for a broker with these options, and say what it will take
+    Doctor(Box<doctor::DoctorArgs>),
     /// Create, list, describe, alter and delete topics
     #[command(subcommand)]
     Topic(topic::TopicCommand),
@@ -84,6 +89,7 @@ fn main() -> ExitCode {
             let given = matches.subcommand_matches("serve");
             args.run(given.expect("this is what was parsed"))
         }
+        Command::Doctor(args) => args.run(),
         Command::Topic(command) => command.run(),
         Command::Config(command) => command.run(),
         Command::Group(command) => command.run(),

@@ -1,6 +1,7 @@
 //! The broker's configuration under Kafka's names: `--override`, the environment and a properties
 //! file, each before the next, and the defaults behind them all.
 
+mod connections;
 mod environment;
 mod listeners;
 mod properties;
@@ -15,6 +16,7 @@ use sillon_controller::{
 use sillon_group::GroupConfig;
 use sillon_shard::CompactionConfig;
 
+pub use connections::ConnectionLimits;
 pub use environment::find as find_in_environment;
 pub use listeners::Listener;
 
@@ -64,6 +66,8 @@ pub struct BrokerConfig {
     pub listeners: Vec<(Listener, Option<Listener>)>,
     /// Where clients are told to connect when nothing is said about where to listen.
     pub advertised: Option<Listener>,
+    /// How many connections there may be, and for how long.
+    pub connections: ConnectionLimits,
     /// What whoever gave something should know about it.
     pub notices: Vec<String>,
 }
@@ -151,7 +155,12 @@ pub fn file(path: &Path) -> Result<Vec<Setting>, ConfigurationError> {
         path: path.to_owned(),
         source,
     })?;
-    let properties = properties::parse(&text).map_err(|(line, reason)| {
+    settings_of(path, &text)
+}
+
+/// Reads the text of a properties file.
+pub fn settings_of(path: &Path, text: &str) -> Result<Vec<Setting>, ConfigurationError> {
+    let properties = properties::parse(text).map_err(|(line, reason)| {
         let path = path.to_owned();
         ConfigurationError::Line { path, line, reason }
     })?;
@@ -182,6 +191,7 @@ impl BrokerConfig {
             default_replication_factor: config.number("default.replication.factor") as i16,
         };
         config.set_listeners()?;
+        config.connections = ConnectionLimits::of(&config)?;
         config.notice();
         Ok(config)
     }
@@ -264,12 +274,6 @@ impl BrokerConfig {
     pub fn auto_create_topics(&self) -> bool {
         let value = self.value("auto.create.topics.enable");
         value.is_some_and(|value| value.eq_ignore_ascii_case("true"))
-    }
-
-    /// `max.connections`, when it was given.
-    pub fn connections_max(&self) -> Option<usize> {
-        let given = self.given.contains_key("max.connections");
-        given.then(|| self.number("max.connections") as usize)
     }
 
     /// `node.id`, or else its older name `broker.id`.
@@ -477,6 +481,10 @@ mod tests {
             &["authorizer.class.name=org.example.Authorizer"],
             &["advertised.listeners=PLAINTEXT://0.0.0.0:9092"],
             &["listeners=SSL://:9093"],
+            &["max.connections.per.ip=0"],
+            &["max.connections.per.ip.overrides=127.0.0.1"],
+            &["max.connections.per.ip.overrides=127.0.0.1:-1"],
+            &["max.connections.per.ip.overrides=no host:3"],
         ] {
             assert!(with(given).is_err(), "{given:?}");
         }
