@@ -1,6 +1,7 @@
 """The command ci/host-check."""
 
 import argparse
+import json
 import re
 import signal
 import subprocess
@@ -112,6 +113,38 @@ def with_too_little_locked_memory_it_says_how_to_raise_it(case):
     return expect(refusal(broker), "RLIMIT_MEMLOCK", "65536", "ulimit -l")
 
 
+def doctor(broker):
+    """(exit code, report) of `sillon doctor` with the broker's options."""
+    command = ["doctor" if argument == "serve" else argument for argument in broker.command()]
+    done = subprocess.run([*command, "--format=json"], stdout=subprocess.PIPE, text=True)
+    return done.returncode, json.loads(done.stdout)
+
+
+def the_doctor_names_the_option_that_allows_io_uring_as_the_refusal_does(case):
+    broker = case.broker(1, prefix=(sys.executable, "-m", "harness.forbid_io_uring", str(BINARY)))
+    code, report = doctor(broker)
+    line = next(line for line in report["host"] if line["subject"] == "io_uring")
+    if (code, report["verdict"], line["verdict"]) != (1, "fail", "fail"):
+        raise AssertionError(f"exit code {code}: {line}")
+    for runtime in ("Docker, Podman", "--security-opt seccomp=unconfined", "Kubernetes",
+                    "securityContext.seccompProfile.type"):
+        if runtime not in line["mend"]:
+            raise AssertionError(f"the mend does not say {runtime!r}: {line['mend']}")
+    expect(refusal(broker), line["detail"], line["mend"])
+    return "exit code 1, in the same words"
+
+
+def the_doctor_is_content_where_a_broker_starts(case):
+    broker = case.broker(2)
+    code, report = doctor(broker)
+    failing = [line for line in report["host"] if line["verdict"] == "fail"]
+    if code or failing:
+        raise AssertionError(f"exit code {code}: {failing}")
+    broker.start()
+    broker.stop()
+    return ", ".join(f"{line['subject']} {line['verdict']}" for line in report["host"])
+
+
 class Mounted:
     """A file system for one case."""
 
@@ -160,6 +193,8 @@ CASES = [
     requests_reach_the_owner_of_their_partition_on_their_shard_and_on_others,
     a_signal_under_load_ends_it_with_code_0_and_nothing_to_replay,
     without_io_uring_it_says_what_forbids_it,
+    the_doctor_names_the_option_that_allows_io_uring_as_the_refusal_does,
+    the_doctor_is_content_where_a_broker_starts,
     with_too_little_locked_memory_it_says_how_to_raise_it,
     a_file_system_without_o_direct_is_refused,
     a_file_system_in_memory_is_warned_of,

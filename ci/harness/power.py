@@ -43,6 +43,18 @@ class HeldFileSystem:
     def release(self):
         self.command("release")
 
+    def fail(self, operation, text):
+        """Reads, writes or syncs of paths that contain `text` fail with EIO from now on."""
+        if (said := self.command(f"fail {operation} {text}")) != "ok":
+            raise AssertionError(f"heldfs: {said}")
+
+    def failed(self):
+        """How many operations failed since the start."""
+        return int(self.command("failed").split()[1])
+
+    def heal(self):
+        self.command("heal")
+
     def cut(self, seed=None):
         """Everything that was not synced is lost; with a seed only a part of it, block by block
         and name by name."""

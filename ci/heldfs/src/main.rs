@@ -10,6 +10,10 @@
 //! waiting      which do?                                             waiting 1 journal/ring-0
 //! release      what waits is carried out, nothing waits any more     released 1
 //! done         how many were carried out since the start?            done 42
+//! fail OP TEXT reads, writes or syncs (OP: read, write, sync) of     ok
+//!              paths that contain TEXT fail with EIO from now on
+//! failed       how many did since the start?                         failed 3
+//! heal         nothing fails any more                                ok
 //! cut SEED     a power cut after which a part of what was not        cut
 //!              synced is there all the same, as the seed says
 //! ```
@@ -18,6 +22,7 @@
 #![forbid(unsafe_code)]
 
 mod content;
+mod faults;
 mod mounted;
 mod syncs;
 mod tree;
@@ -29,6 +34,7 @@ use std::sync::{Arc, Mutex};
 
 use fuser::{Config, MountOption, SessionACL};
 
+use faults::{Faults, Operation};
 use mounted::{Mounted, World};
 use syncs::Syncs;
 use tree::Tree;
@@ -52,6 +58,7 @@ fn serve(backing: PathBuf, mountpoint: PathBuf) -> io::Result<()> {
     let mounted = Mounted(Arc::new(Mutex::new(World {
         tree: Tree::load(backing)?,
         syncs: Syncs::new(),
+        faults: Faults::default(),
     })));
     let mut config = Config::default();
     config.mount_options = vec![MountOption::FSName("heldfs".to_owned())];
@@ -105,6 +112,19 @@ fn obey(mounted: &Mounted, line: &str) -> String {
                 world.carry_out(sync);
             }
             format!("released {count}")
+        }
+        ("fail", what) => match what.split_once(' ') {
+            Some((name, text)) if Operation::named(name).is_some() => {
+                let operation = Operation::named(name).expect("matched above");
+                world.faults.fail(operation, text);
+                "ok".to_owned()
+            }
+            _ => format!("unknown operation {what:?}"),
+        },
+        ("failed", "") => format!("failed {}", world.faults.count),
+        ("heal", "") => {
+            world.faults.heal();
+            "ok".to_owned()
         }
         ("done", "") => format!("done {}", world.syncs.done),
         _ => format!("unknown command {line:?}"),

@@ -10,6 +10,7 @@ use fuser::{
     ReplyEmpty, ReplyEntry, ReplyOpen, ReplyStatfs, ReplyWrite, Request, TimeOrNow, WriteFlags,
 };
 
+use crate::faults::{Faults, Operation};
 use crate::syncs::{Syncs, Waiting};
 use crate::tree::{Kind, TOP, Tree};
 
@@ -30,6 +31,7 @@ const NAME_BYTES_MAX: u32 = 255;
 pub struct World {
     pub tree: Tree,
     pub syncs: Syncs<ReplyEmpty>,
+    pub faults: Faults,
 }
 
 impl World {
@@ -37,6 +39,15 @@ impl World {
     pub fn carry_out(&mut self, sync: Waiting<ReplyEmpty>) {
         self.syncs.done += 1;
         answer(sync.reply, self.tree.sync(sync.number));
+    }
+
+    /// EIO when that operation is to fail.
+    fn check(&mut self, operation: Operation, number: u64) -> Result<(), Errno> {
+        let path = self.tree.path(number);
+        match self.faults.hits(operation, &path) {
+            true => Err(Errno::EIO),
+            false => Ok(()),
+        }
     }
 
     fn attributes(&self, number: u64) -> Result<FileAttr, Errno> {
@@ -75,6 +86,9 @@ impl Mounted {
 
     fn sync(&self, number: u64, reply: ReplyEmpty) {
         let mut world = self.world();
+        if let Err(error) = world.check(Operation::Sync, number) {
+            return reply.error(error);
+        }
         let path = world.tree.path(number);
         let sync = Waiting {
             number,
@@ -238,7 +252,8 @@ impl Filesystem for Mounted {
         reply: ReplyData,
     ) {
         let mut world = self.world();
-        let content = world.tree.content(ino.0);
+        let checked = world.check(Operation::Read, ino.0);
+        let content = checked.and_then(|()| world.tree.content(ino.0));
         match content.and_then(|content| Ok(content.read(offset, u64::from(size))?)) {
             Ok(bytes) => reply.data(&bytes),
             Err(error) => reply.error(error),
@@ -258,7 +273,8 @@ impl Filesystem for Mounted {
         reply: ReplyWrite,
     ) {
         let mut world = self.world();
-        let content = world.tree.content(ino.0);
+        let checked = world.check(Operation::Write, ino.0);
+        let content = checked.and_then(|()| world.tree.content(ino.0));
         match content.and_then(|content| Ok(content.write(offset, data)?)) {
             Ok(()) => reply.written(data.len() as u32),
             Err(error) => reply.error(error),
