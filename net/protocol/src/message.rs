@@ -7,7 +7,7 @@
 mod consumer_protocol;
 
 use bytes::{Bytes, BytesMut};
-use kafka_wire_core::{ApiVersion, DecodeLimits};
+use kafka_wire_core::{ApiVersion, DecodeLimits, Decoder};
 use sillon_buffer::Slice;
 
 pub use kafka_wire::{
@@ -104,8 +104,11 @@ pub fn api<M: KafkaRequest>() -> Api {
     api_of(M::API_KEY)
 }
 
-/// Reads a request's body: `header` is its [`frame::RequestHeader`]'s `version` and `body`. `first`:
-/// the connection has not sent a valid request yet.
+/// Reads a request's body: `version` and `body` are its [`frame::RequestHeader`]'s. `first`: the
+/// connection has not sent a valid request yet.
+///
+/// Bytes behind the message are passed over, as Kafka does: librdkafka sends some in a Metadata
+/// request for all topics.
 pub fn decode_request<M: KafkaRequest>(
     frame: &Slice,
     version: i16,
@@ -114,7 +117,8 @@ pub fn decode_request<M: KafkaRequest>(
 ) -> Result<M, DecodeError> {
     let limits = api_of(M::API_KEY).spec().limits(first);
     let bytes = Bytes::from_owner(frame.slice(body..frame.len()));
-    M::decode_from_bytes(bytes, ApiVersion::new(version), decode_limits(limits))
+    let mut decoder = Decoder::new(bytes, decode_limits(limits))?;
+    M::decode(&mut decoder, ApiVersion::new(version))
 }
 
 /// Appends a whole response frame, length and header included. When it fails nothing is
@@ -240,6 +244,15 @@ mod tests {
         let read: ApiVersionsResponse = decode_response(frame, 4, body).unwrap();
         assert_eq!((correlation_id, read.api_keys.len()), (5, SERVED.len()));
         assert_eq!(read.api_keys[0].min_version, 0);
+    }
+
+    #[test]
+    fn bytes_behind_a_request_are_passed_over() {
+        // Of librdkafka 2.16: the count of topics takes four bytes where one is due.
+        let body = [0, 0, 0, 0, 1, 0, 0];
+        let frame = Slice::copy_of(&body);
+        let read: MetadataRequest = decode_request(&frame, 13, 0, true).unwrap();
+        assert_eq!(read.topics, None, "all topics");
     }
 
     #[test]
