@@ -7,8 +7,10 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, Producer, TopicPartition
+from confluent_kafka import (
+    Consumer, ConsumerGroupTopicPartitions, KafkaError, KafkaException, Producer, TopicPartition)
 from confluent_kafka.admin import AdminClient
 
 from harness.checks import DEADLINE_S, equal, eventually
@@ -16,6 +18,9 @@ from harness.clients.confluent import create_topic
 
 PARTITIONS = 4          # of every topic here
 EVERYTHING = list(range(PARTITIONS))
+STILL_LOADING = {KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_LOAD_IN_PROGRESS}
+# How long a refusal of what is not built may take.
+REFUSAL_S = 5
 QUICK = {"session.timeout.ms": 6000, "heartbeat.interval.ms": 500}
 
 
@@ -80,6 +85,25 @@ def committed(broker, group, topic):
     try:
         found = consumer.committed([TopicPartition(topic, p) for p in EVERYTHING], DEADLINE_S)
         return {part.partition: part.offset for part in found}
+    finally:
+        consumer.close()
+
+
+def commit_by_hand(broker, group, topic, offset):
+    """The same offset for all partitions, by a consumer that is not a member."""
+    consumer = Consumer({"bootstrap.servers": broker.address, "group.id": group, "log_level": 0})
+    wanted = [TopicPartition(topic, p, offset) for p in EVERYTHING]
+
+    def attempt():
+        try:
+            return consumer.commit(offsets=wanted, asynchronous=False)
+        except KafkaException as error:
+            if error.args[0].code() not in STILL_LOADING:
+                raise
+            return None
+
+    try:
+        eventually(attempt, "a commit is taken")
     finally:
         consumer.close()
 
@@ -223,6 +247,44 @@ def members_and_commits_outlive_a_killed_broker(broker, topic, member):
     equal(committed(broker, topic, topic), {p: 10 for p in EVERYTHING}, "committed offsets")
 
 
+def librdkafka_is_refused_transactions_at_once(broker):
+    """Apache Kafka has them: there the same call succeeds."""
+    producer = Producer({"bootstrap.servers": broker.address, "transactional.id": "compat-confluent",
+                         "log_level": 0})
+    begin = time.monotonic()
+    try:
+        producer.init_transactions(DEADLINE_S)
+    except KafkaException as error:
+        if broker.name == "kafka":
+            raise
+        equal(error.args[0].code(), KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED, "the error")
+        took = time.monotonic() - begin
+        if took > REFUSAL_S:
+            raise AssertionError(f"the refusal took {took:.1f} s") from None
+        return f"{took:.1f} s: {error.args[0].str()}"
+    equal(broker.name, "kafka", "who has transactions")
+    return ""
+
+
+def librdkafka_is_told_that_there_is_no_consumer_protocol(broker):
+    """Apache Kafka has it: there the same consumer reads."""
+    topic = "consumer-protocol"
+    create_topic(broker.address, topic)
+    produce(broker, topic, ["x"])
+    consumer = Consumer({"bootstrap.servers": broker.address, "group.id": topic, "log_level": 0,
+                         "group.protocol": "consumer", "auto.offset.reset": "earliest"})
+    try:
+        consumer.subscribe([topic])
+        message = eventually(lambda: consumer.poll(0.5), "a record or an error")
+        if broker.name == "kafka":
+            equal(message.error(), None, "the error")
+            return ""
+        equal(message.error() and message.error().code(), KafkaError.UNSUPPORTED_VERSION, "the error")
+        return message.error().str()
+    finally:
+        consumer.close()
+
+
 CASES = [(case.__name__.replace("_", "-"), case) for case in (
     three_members_share_and_the_others_take_over_when_one_leaves,
     a_killed_members_partitions_go_on_at_its_last_commit,
@@ -232,4 +294,6 @@ CASES = [(case.__name__.replace("_", "-"), case) for case in (
     cooperative_members_keep_what_they_need_not_give,
     groups_are_listed_described_reset_and_deleted,
     members_and_commits_outlive_a_killed_broker,
+    librdkafka_is_refused_transactions_at_once,
+    librdkafka_is_told_that_there_is_no_consumer_protocol,
 )]

@@ -5,9 +5,9 @@ import json
 import re
 import subprocess
 
-from harness import wire
+from harness import groups, wire
 from harness.broker import CLIENTS
-from harness.checks import equal, now_ms
+from harness.checks import equal, eventually, now_ms
 from harness.clients.confluent import create_topic
 
 TIMEOUT_S = 90
@@ -121,5 +121,71 @@ def logs_and_elections_tools(broker):
     holds(tool(broker, "AclCommand", "--list", code=1), "SecurityDisabledException")
 
 
+def groups_tool(broker):
+    """The group is empty, with commits at 3 of what 10 records each left."""
+    topic = group = "groups-tool"
+    create_topic(broker.address, topic)
+    groups.produce(broker, topic, [str(n) for n in range(40)])
+    groups.commit_by_hand(broker, group, topic, 3)
+
+    def run(*arguments, code=0):
+        return tool(broker, "consumer.group.ConsumerGroupCommand", *arguments, code=code)
+
+    def lines(*arguments, code=0):
+        """Words of each line that is not empty."""
+        return [line.split() for line in run(*arguments, code=code).splitlines() if line.strip()]
+
+    if [group] not in lines("--list"):
+        raise AssertionError("the group is not listed")
+    if [group, "Classic", "Empty"] not in lines("--list", "--state", "--type"):
+        raise AssertionError(f"{lines('--list', '--state', '--type')}")
+    equal(lines("--describe", "--group", group, "--offsets"), [
+        ["Consumer", "group", f"'{group}'", "has", "no", "active", "members."],
+        ["GROUP", "TOPIC", "PARTITION", "CURRENT-OFFSET", "LOG-END-OFFSET", "LAG", "CONSUMER-ID",
+         "HOST", "CLIENT-ID"],
+        *([group, topic, str(part), "3", "10", "7", "-", "-", "-"] for part in range(4))], "offsets")
+    equal(lines("--describe", "--group", group, "--members"),
+          [["Consumer", "group", f"'{group}'", "has", "no", "active", "members."],
+           ["GROUP", "CONSUMER-ID", "HOST", "CLIENT-ID", "#PARTITIONS"]], "members")
+    state = lines("--describe", "--group", group, "--state")
+    equal([state[-1][0], state[-1][2:]], [group, ["(1)", "-", "Empty", "0"]], "state")
+    moved = sorted([["GROUP", "TOPIC", "PARTITION", "NEW-OFFSET"],
+                    *([group, topic, str(part), "5"] for part in range(4))])  # in any order
+    by_two = ("--reset-offsets", "--group", group, "--topic", topic, "--shift-by", "2")
+    equal(sorted(lines(*by_two, "--dry-run")), moved, "what a reset would do")
+    equal(groups.committed(broker, group, topic), dict.fromkeys(range(4), 3), "after a dry run")
+    equal(sorted(lines(*by_two, "--execute")), moved, "what a reset does")
+    equal(groups.committed(broker, group, topic), dict.fromkeys(range(4), 5), "after the reset")
+    run("--reset-offsets", "--group", group, "--topic", f"{topic}:1", "--to-latest", "--execute")
+    run("--delete-offsets", "--group", group, "--topic", f"{topic}:0")
+    equal(groups.committed(broker, group, topic), {0: -1001, 1: 10, 2: 5, 3: 5}, "after both")
+    holds(run("--delete", "--group", group),
+          f"Deletion of requested consumer groups ('{group}') was successful.")
+    if [group] in lines("--list"):
+        raise AssertionError("the group is listed after its deletion")
+    holds(run("--describe", "--group", group),
+          f"GroupIdNotFoundException: Group {group} not found.")
+
+
+def groups_tool_sees_members(broker):
+    topic = group = "groups-tool-members"
+    create_topic(broker.address, topic)
+    member = groups.Member(broker, topic, client_id="tool-member")
+    try:
+        eventually(lambda: groups.shares(member), "the member has everything")
+        printed = tool(broker, "consumer.group.ConsumerGroupCommand", "--describe", "--group", group,
+                       "--members", "--verbose")
+        row = [line.split() for line in printed.splitlines() if line.startswith(group)][0]
+        equal([row[0], row[1].startswith("tool-member-"), row[2:5]],
+              [group, True, ["/127.0.0.1", "tool-member", "4"]], "the member")
+        holds(printed, f"{topic}:0,1,2,3")
+        refused = tool(broker, "consumer.group.ConsumerGroupCommand", "--reset-offsets", "--group",
+                       group, "--topic", topic, "--to-earliest", "--execute")
+        holds(refused, "Assignments can only be reset if the group")
+    finally:
+        member.kill()
+
+
 CASES = [(case.__name__.replace("_", "-"), case) for case in (
-    topics_tool, configs_tool, cluster_tools, logs_and_elections_tools)]
+    topics_tool, configs_tool, cluster_tools, logs_and_elections_tools, groups_tool,
+    groups_tool_sees_members)]
