@@ -266,25 +266,6 @@ def librdkafka_is_refused_transactions_at_once(broker):
     return ""
 
 
-def librdkafka_is_told_that_there_is_no_consumer_protocol(broker):
-    """Apache Kafka has it: there the same consumer reads."""
-    topic = "consumer-protocol"
-    create_topic(broker.address, topic)
-    produce(broker, topic, ["x"])
-    consumer = Consumer({"bootstrap.servers": broker.address, "group.id": topic, "log_level": 0,
-                         "group.protocol": "consumer", "auto.offset.reset": "earliest"})
-    try:
-        consumer.subscribe([topic])
-        message = eventually(lambda: consumer.poll(0.5), "a record or an error")
-        if broker.name == "kafka":
-            equal(message.error(), None, "the error")
-            return ""
-        equal(message.error() and message.error().code(), KafkaError.UNSUPPORTED_VERSION, "the error")
-        return message.error().str()
-    finally:
-        consumer.close()
-
-
 CASES = [(case.__name__.replace("_", "-"), case) for case in (
     three_members_share_and_the_others_take_over_when_one_leaves,
     a_killed_members_partitions_go_on_at_its_last_commit,
@@ -295,5 +276,4 @@ CASES = [(case.__name__.replace("_", "-"), case) for case in (
     groups_are_listed_described_reset_and_deleted,
     members_and_commits_outlive_a_killed_broker,
     librdkafka_is_refused_transactions_at_once,
-    librdkafka_is_told_that_there_is_no_consumer_protocol,
 )]

@@ -163,8 +163,7 @@ def groups_tool(broker):
           f"Deletion of requested consumer groups ('{group}') was successful.")
     if [group] in lines("--list"):
         raise AssertionError("the group is listed after its deletion")
-    holds(run("--describe", "--group", group),
-          f"GroupIdNotFoundException: Group {group} not found.")
+    holds(run("--describe", "--group", group), "GroupIdNotFoundException: ")
 
 
 def groups_tool_sees_members(broker):
