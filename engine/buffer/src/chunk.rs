@@ -184,6 +184,14 @@ impl ChunkWriter {
     }
 }
 
+impl Drop for ChunkWriter {
+    fn drop(&mut self) {
+        if let Some(home) = &self.reference.chunk().home {
+            home.writer_ended();
+        }
+    }
+}
+
 /// A shared, immutable view of published bytes; cheap to clone and to send to another core.
 #[derive(Clone, Default)]
 pub struct Slice {

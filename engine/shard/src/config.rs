@@ -87,6 +87,9 @@ pub struct ShardMemory {
     pub tail_bytes: u64,
     /// Records that are not in the segment files yet, in bytes. Beyond it producers wait.
     pub dirty_bytes: u64,
+    /// The chunks that hold both, with the room in them, and those that only responses on their way
+    /// out still hold, in bytes. Beyond it the tail is shortened.
+    pub chunk_bytes: u64,
     /// Idempotent producers that are remembered, over all partitions.
     pub producers_max: usize,
     /// What a pass of compaction remembers of keys at most, in bytes. Taken only while one runs.
@@ -97,14 +100,15 @@ impl ShardMemory {
     /// What one remembered producer takes, with its five batches, in bytes.
     pub const PRODUCER_BYTES: u64 = 300;
 
-    /// Splits a node's `--memory` over its shards: a quarter for what is not written back yet and
-    /// a quarter for the tail, a sixteenth for producers' state and one for compaction; the rest is
-    /// for the server.
+    /// Splits a node's `--memory` over its shards: a quarter for what is not written back yet, a
+    /// quarter for the tail and an eighth for responses on their way out, all of them in chunks; a
+    /// sixteenth for producers' state and one for compaction. The rest is for the server.
     pub fn of(memory_bytes: u64, shards: u16) -> ShardMemory {
         let share = memory_bytes / u64::from(shards.max(1));
         ShardMemory {
             tail_bytes: share / 4,
             dirty_bytes: share / 4,
+            chunk_bytes: share / 8 * 5,
             producers_max: (share / 16 / Self::PRODUCER_BYTES) as usize,
             compaction_bytes: share / 16,
         }

@@ -38,13 +38,14 @@ impl Shard {
     pub fn open(config: ShardConfig, image: Image, now: Now, actions: &mut Vec<Action>) -> Shard {
         let io = Io::new(0);
         let state = Rc::new_cyclic(|shared: &Weak<RefCell<State>>| {
+            let pool = Pool::with_budget(config.memory.chunk_bytes as usize);
             RefCell::new(State {
                 groups: Groups::new(config.groups),
                 shared: shared.clone(),
                 config,
                 now,
                 image,
-                pool: Pool::new(),
+                pool,
                 partitions: Slab::new(),
                 by_id: BTreeMap::new(),
                 requests: Slab::new(),

@@ -367,10 +367,11 @@ impl PartitionLog {
             .as_ref()
             .is_some_and(|chunk| chunk.remaining() >= len);
         if !has_room {
-            let is_first = self.chunk.is_none();
-            if !is_first && self.chunk_class + 1 < CLASSES_BYTES.len() {
-                self.chunk_class += 1;
-            }
+            let ahead_bytes_max = pool.ahead_bytes_max();
+            let fits = |class: &usize| CLASSES_BYTES[*class] <= ahead_bytes_max;
+            let largest = (0..CLASSES_BYTES.len()).rev().find(fits).unwrap_or(0);
+            let grown = self.chunk_class + usize::from(self.chunk.is_some());
+            self.chunk_class = grown.min(largest);
             let capacity = CLASSES_BYTES[self.chunk_class].max(len);
             self.chunk = Some(pool.chunk(capacity));
         }
