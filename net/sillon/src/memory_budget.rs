@@ -62,12 +62,11 @@ pub struct MemoryNeeds {
     pub per_partition_bytes: u64,
 }
 
-/// The program, its threads and what the allocator keeps, in bytes: measured, 21 MiB with two
-/// shards.
+/// The program, its threads and what the allocator keeps, in bytes: an estimate. An idle broker with
+/// two shards has 9 MiB resident.
 const PROGRAM_BYTES: u64 = 32 << 20;
 
-/// An idle partition's state, in bytes: measured over 2,000 partitions, about 5 KiB, and a full
-/// index of its active segment.
+/// An idle partition's state, in bytes, with a full index of its active segment: an estimate.
 const PARTITION_BYTES: u64 = 8 << 10;
 
 /// A fetch session's partition, in bytes.
@@ -160,7 +159,7 @@ fn beside(memory: u64, shards: u64, connections_max: u64) -> Vec<Part> {
     let loose = MemoryBudget::of(memory).receive_bytes / server::LOOSE_SHARE;
     let per_shard = |bytes: u64| format!("{shards} shards with {} KiB each", bytes >> 10);
     vec![
-        part("program and threads", PROGRAM_BYTES, "measured, rounded up"),
+        part("program and threads", PROGRAM_BYTES, "an estimate"),
         part(
             "memory kept for the next records",
             idle * shards,
