@@ -49,10 +49,10 @@ def launch(folder, broker, text, with_ceiling=False):
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def finish(broker, process):
+def finish(broker, process, deadline_s=RUN_DEADLINE_S):
     """Waits for the load generator; returns its RunReport."""
     try:
-        out, said = process.communicate(timeout=RUN_DEADLINE_S)
+        out, said = process.communicate(timeout=deadline_s)
     finally:
         process.kill()
     try:

@@ -246,7 +246,7 @@ impl<D: Disk> Node<D> {
                     self.ready_count += 1;
                 }
                 Action::Opened { .. } => self.is_open = true,
-                Action::Log { level, message } if level != LogLevel::Info => {
+                Action::Log { level, message } if level >= LogLevel::Warn => {
                     eprintln!("{message}");
                 }
                 Action::Failed(reason) => panic!("{reason}"),

@@ -197,6 +197,7 @@ impl Local {
     fn log(&self, level: LogLevel, message: &str) {
         let shard = self.id.0;
         match level {
+            LogLevel::Debug => tracing::debug!(shard, "{message}"),
             LogLevel::Info => tracing::info!(shard, "{message}"),
             LogLevel::Warn => tracing::warn!(shard, "{message}"),
             LogLevel::Error => tracing::error!(shard, "{message}"),

@@ -57,8 +57,10 @@ pub enum Action {
 }
 
 /// Weight of a message to the operator.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LogLevel {
+    /// What background work does, for those who look for its traces.
+    Debug,
     /// Normal course.
     Info,
     /// Degraded, or soon to be.

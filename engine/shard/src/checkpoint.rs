@@ -222,6 +222,7 @@ pub(crate) fn header(
 }
 
 async fn checkpoint(shared: Shared, io: Io, through: u64, chain: ChainPoint) {
+    let began_ns = shared.borrow().now.mono_ns;
     match run(&shared, &io, through, chain).await {
         Ok(()) => {
             restore_reserve(&shared, &io).await;
@@ -230,6 +231,11 @@ async fn checkpoint(shared: Shared, io: Io, through: u64, chain: ChainPoint) {
             state.checkpoint.is_running = false;
             state.checkpoint.ended_ns = now_ns;
             state.checkpoint.count += 1;
+            let took_ms = now_ns.saturating_sub(began_ns) / 1_000_000;
+            state.log(
+                crate::LogLevel::Debug,
+                format!("checkpoint of rounds through {through}, {took_ms} ms after its beginning"),
+            );
             state.resume_stalled(&io);
             state.wake_background(&io);
         }

@@ -11,7 +11,7 @@ use crate::partition::{Readiness, Waiter};
 use crate::procedure::Io;
 use crate::round::FLUSH_AFTER_MS;
 use crate::state::{Pending, Phase, RoundEntry, State};
-use crate::{Appended, Outcome, Produce, Refusal, Request, Stage, Ticket};
+use crate::{Appended, LogLevel, Outcome, Produce, Refusal, Request, Stage, Ticket};
 
 /// What became of an attempt to append.
 enum Attempt {
@@ -161,8 +161,12 @@ impl State {
         if self.must_roll(key, size, info.last_offset_delta) {
             let now_ms = self.now.wall_ms;
             self.copy_for_checkpoint(key);
-            self.partitions[key].log.roll(now_ms);
-            self.partitions[key].readiness = Readiness::Cold;
+            let partition = &mut self.partitions[key];
+            let full = partition.log.active().base_offset.0;
+            partition.log.roll(now_ms);
+            partition.readiness = Readiness::Cold;
+            let message = format!("segment {full} of {} is full", partition.folder);
+            self.log(LogLevel::Debug, message);
             self.prepare(io, key);
             return Attempt::Blocked;
         }

@@ -326,6 +326,8 @@ async fn look(shared: &Shared, io: &Io) -> Result<(), DiskError> {
     if dropped.is_empty() {
         return Ok(());
     }
+    let message = format!("segments to be removed: {}", dropped.len());
+    shared.borrow_mut().log(LogLevel::Debug, message);
     wait_until(shared, io, |state| {
         state.checkpoint.count > count || state.phase != Phase::Open
     })

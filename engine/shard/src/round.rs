@@ -37,6 +37,13 @@ impl State {
             return;
         }
         let round = journal.writer.seal(&mut journal.gather, pool);
+        if round.file == 0 && round.offset == 0 {
+            let message = format!("lap of the journal begins with round {}", round.sequence);
+            self.actions.push(Action::Log {
+                level: LogLevel::Debug,
+                message,
+            });
+        }
         let spare = std::mem::take(&mut journal.spare);
         let entries = std::mem::replace(&mut journal.gathered, spare);
         journal.in_flight = Some(InFlight {
