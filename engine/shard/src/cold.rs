@@ -102,6 +102,12 @@ async fn cold_fetch(shared: Shared, io: Io, ticket: Ticket, mut fetch: Fetch) {
         }
     }
     let mut state = shared.borrow_mut();
+    for entry in &mut fetch.entries {
+        // Deleted while the rest was looked for: its folder may be another topic's by now.
+        if state.partition_key(entry.partition).is_none() {
+            entry.outcome = Some(Err(Refusal::UnknownPartition));
+        }
+    }
     state.cold_requests -= 1;
     state.reply(ticket, Request::Fetch(fetch));
 }
