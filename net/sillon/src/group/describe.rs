@@ -19,7 +19,7 @@ pub struct DescribeArgs {
     #[arg(long)]
     all_groups: bool,
     /// What was committed of each partition, how far that is from the log's end, and who reads it
-    /// [default]
+    /// (default)
     #[arg(long, group = "view")]
     offsets: bool,
     /// The members and their partitions

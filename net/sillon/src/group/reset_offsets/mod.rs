@@ -70,7 +70,7 @@ pub struct ResetOffsetsArgs {
     /// To the offsets in this file: topic,partition,offset by line, as --export prints them
     #[arg(long, group = "target", value_name = "FILE", conflicts_with = "scope")]
     from_file: Option<PathBuf>,
-    /// Show the plan and change nothing [default]
+    /// Show the plan and change nothing (default)
     #[arg(long, conflicts_with = "execute")]
     dry_run: bool,
     /// Carry it out
