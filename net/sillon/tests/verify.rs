@@ -47,7 +47,8 @@ fn a_run_on_a_sound_broker_finds_nothing_and_leaves_nothing_behind() {
     let count = |name: &str| found["counts"][name].as_u64().unwrap();
     assert!(count("acknowledged") > 100, "{found}");
     assert_eq!((count("unknown"), count("failed")), (0, 0));
-    assert!(count("polled") >= 2 * count("acknowledged"), "{found}");
+    // All of it in the end, and before that what the members came to.
+    assert!(count("polled") > count("acknowledged"), "{found}");
     assert_eq!(count("drained"), 4);
     assert!(count("generations") > 1 && count("commits") > 1, "{found}");
     assert!(!Path::new(found["history"].as_str().unwrap()).exists());
