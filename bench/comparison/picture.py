@@ -42,7 +42,7 @@ def tails(windows, rows, kinds):
 
     out = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img">',
            f"<style>{STYLE}</style>",
-           f'<text class="title" x="{LEFT}" y="20">p99.9 of each second, by what happened in it</text>']
+           f'<text class="title" x="{LEFT}" y="20">p99.9 of each second, by what happened in it (x: over the seconds without)</text>']
     decade = low
     while decade <= high:
         for step in (1, 2, 5):
@@ -59,7 +59,7 @@ def tails(windows, rows, kinds):
     x = LEFT
     for index, kind in enumerate(kinds):
         _, count, median, ratio = rows[index + 1]
-        told = f"{kind}: {count} s" + (f", {ratio:.2f} x the others" if ratio else "")
+        told = f"{kind}: {count} s" + (f", {ratio:.2f} x" if ratio else "")
         out.append(mark(index, x + 5, 38))
         out.append(f'<text x="{x + 14}" y="42">{escape(told)}</text>')
         x += 215

@@ -66,7 +66,7 @@ def measure(folder, seconds, rate):
         raise AssertionError(f"requests failed: {report['errors'][0]}")
     happened = events(broker.log.read_text(), report["started_unix_ms"] / 1e3, seconds)
     return [(second["produce"]["p99_9_us"],
-             {kind for kind, seconds_of in happened.items() if int(second["end_s"]) - 1 in seconds_of})
+             {kind for kind, at in happened.items() if int(second["end_s"]) - 1 in at})
             for second in report["seconds"]]
 
 
