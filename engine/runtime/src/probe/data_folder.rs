@@ -83,10 +83,13 @@ fn judge(folder: &Path, file: &File) -> Finding {
 fn failed(folder: &Path, step: &str, error: &io::Error) -> Finding {
     let detail = format!("cannot {step} in {}: {error}", folder.display());
     let mend = match error.kind() {
+        // What was acknowledged has its space, and only a broker that runs can delete topics.
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            return Finding::poor(SUBJECT, detail, "Make room on it");
+        }
         io::ErrorKind::NotFound => "Make the folder, or give another with --data-dir",
         io::ErrorKind::PermissionDenied => "Make the folder belong to the user that runs sillon",
         io::ErrorKind::ReadOnlyFilesystem => "Mount it writable",
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "Make room on it",
         _ => DISK_MEND,
     };
     Finding::missing(SUBJECT, detail, mend)
