@@ -27,8 +27,8 @@ struct Shared {
     /// Added to every operation's and file's number, so that several state machines can use one
     /// disk.
     namespace: u64,
-    operations: RefCell<Slab<Operation>>,
-    computations: RefCell<Slab<Computation>>,
+    operations: Rc<Slots<DiskResult>>,
+    computations: Rc<Slots<Box<Compaction>>>,
     submitted: RefCell<Vec<Action>>,
     ready: RefCell<VecDeque<Task>>,
     /// Ready again at the next event.
@@ -38,18 +38,39 @@ struct Shared {
     spawned: RefCell<Vec<Pin<Box<dyn Future<Output = ()>>>>>,
 }
 
-enum Computation {
+/// What has been started and is done elsewhere, with what comes of it.
+struct Slots<T>(RefCell<Slab<Slot<T>>>);
+
+enum Slot<T> {
     Running(Task),
-    Done(Box<Compaction>),
+    Done(T),
     /// Nobody waits any more.
     Forgotten,
 }
 
-enum Operation {
-    Running(Task),
-    Done(DiskResult),
-    /// Nobody waits any more.
-    Forgotten,
+impl<T> Default for Slots<T> {
+    fn default() -> Slots<T> {
+        Slots(RefCell::default())
+    }
+}
+
+impl<T> Slots<T> {
+    /// Keeps what has come of the one with that key. Returns who waits for it.
+    fn done(&self, key: usize, value: T) -> Option<Task> {
+        let mut slots = self.0.borrow_mut();
+        match &mut slots[key] {
+            Slot::Running(task) => {
+                let task = *task;
+                slots[key] = Slot::Done(value);
+                Some(task)
+            }
+            Slot::Forgotten => {
+                slots.remove(key);
+                None
+            }
+            Slot::Done(_) => panic!("what was started ends once"),
+        }
+    }
 }
 
 impl Io {
@@ -57,8 +78,8 @@ impl Io {
     pub(crate) fn new(namespace: u64) -> Io {
         Io(Rc::new(Shared {
             namespace,
-            operations: RefCell::default(),
-            computations: RefCell::default(),
+            operations: Rc::default(),
+            computations: Rc::default(),
             submitted: RefCell::default(),
             ready: RefCell::default(),
             later: RefCell::default(),
@@ -78,50 +99,35 @@ impl Io {
     /// Starts an operation now; the future gives its result. Dropping the future does not undo
     /// the operation.
     pub(crate) fn call(&self, io: DiskOp) -> Call {
-        let key = self
-            .0
-            .operations
-            .borrow_mut()
-            .insert(Operation::Running(self.0.current.get()));
-        let op = OpId(self.0.namespace + FIRST_OPERATION + key as u64);
+        let later = self.begin(&self.0.operations);
+        let op = OpId(self.0.namespace + FIRST_OPERATION + later.key as u64);
         self.0.submitted.borrow_mut().push(Action::Disk { op, io });
-        Call {
-            shared: self.0.clone(),
-            key,
-            taken: false,
-        }
+        later
     }
 
     /// Has work run away from the shard's thread; the future gives it back.
-    pub(crate) fn compute(&self, work: Box<Compaction>) -> Compute {
-        let key = self
-            .0
-            .computations
-            .borrow_mut()
-            .insert(Computation::Running(self.0.current.get()));
-        let op = OpId(self.0.namespace + key as u64);
-        self.0
-            .submitted
-            .borrow_mut()
-            .push(Action::Compute { op, work });
-        Compute {
-            shared: self.0.clone(),
-            key,
-            is_taken: false,
-        }
+    pub(crate) fn compute(&self, work: Box<Compaction>) -> Later<Box<Compaction>> {
+        let later = self.begin(&self.0.computations);
+        let op = OpId(self.0.namespace + later.key as u64);
+        let action = Action::Compute { op, work };
+        self.0.submitted.borrow_mut().push(action);
+        later
     }
 
     /// Takes work that has been run.
     pub(crate) fn computed(&self, op: OpId, work: Box<Compaction>) {
         let key = (op.0 - self.0.namespace) as usize;
-        let mut computations = self.0.computations.borrow_mut();
-        match &mut computations[key] {
-            Computation::Running(task) => {
-                self.0.ready.borrow_mut().push_back(*task);
-                computations[key] = Computation::Done(work);
-            }
-            Computation::Forgotten => drop(computations.remove(key)),
-            Computation::Done(_) => panic!("work is run once"),
+        let waiting = self.0.computations.done(key, work);
+        self.0.ready.borrow_mut().extend(waiting);
+    }
+
+    fn begin<T>(&self, slots: &Rc<Slots<T>>) -> Later<T> {
+        let running = Slot::Running(self.0.current.get());
+        Later {
+            shared: self.0.clone(),
+            slots: slots.clone(),
+            key: slots.0.borrow_mut().insert(running),
+            is_taken: false,
         }
     }
 
@@ -140,20 +146,12 @@ impl Io {
         let Some(key) = op.0.checked_sub(self.0.namespace + FIRST_OPERATION) else {
             return false;
         };
-        let mut operations = self.0.operations.borrow_mut();
-        let Some(operation) = operations.get_mut(key as usize) else {
+        let key = key as usize;
+        if !self.0.operations.0.borrow().contains(key) {
             return false;
-        };
-        match operation {
-            Operation::Running(task) => {
-                self.0.ready.borrow_mut().push_back(*task);
-                *operation = Operation::Done(result);
-            }
-            Operation::Forgotten => {
-                operations.remove(key as usize);
-            }
-            Operation::Done(_) => panic!("an operation completes once"),
         }
+        let waiting = self.0.operations.done(key, result);
+        self.0.ready.borrow_mut().extend(waiting);
         true
     }
 }
@@ -162,84 +160,43 @@ impl Io {
 pub(crate) const FIRST_OPERATION: u64 = 16;
 
 /// The result of an operation, later.
-pub(crate) struct Call {
+pub(crate) type Call = Later<DiskResult>;
+
+/// What comes of something that is done elsewhere.
+pub(crate) struct Later<T> {
     shared: Rc<Shared>,
-    key: usize,
-    taken: bool,
-}
-
-impl Future for Call {
-    type Output = DiskResult;
-
-    fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<DiskResult> {
-        let shared = self.shared.clone();
-        let mut operations = shared.operations.borrow_mut();
-        match &mut operations[self.key] {
-            Operation::Running(task) => {
-                *task = shared.current.get();
-                Poll::Pending
-            }
-            Operation::Done(_) => {
-                let Operation::Done(result) = operations.remove(self.key) else {
-                    unreachable!("matched above");
-                };
-                self.taken = true;
-                Poll::Ready(result)
-            }
-            Operation::Forgotten => unreachable!("only a dropped call is forgotten"),
-        }
-    }
-}
-
-impl Drop for Call {
-    fn drop(&mut self) {
-        if self.taken {
-            return;
-        }
-        let mut operations = self.shared.operations.borrow_mut();
-        match &mut operations[self.key] {
-            Operation::Done(_) => {
-                operations.remove(self.key);
-            }
-            operation => *operation = Operation::Forgotten,
-        }
-    }
-}
-
-/// Work that is run elsewhere, later.
-pub(crate) struct Compute {
-    shared: Rc<Shared>,
+    slots: Rc<Slots<T>>,
     key: usize,
     is_taken: bool,
 }
 
-impl Future for Compute {
-    type Output = Box<Compaction>;
+impl<T> Future for Later<T> {
+    type Output = T;
 
-    fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Box<Compaction>> {
-        let shared = self.shared.clone();
-        let mut computations = shared.computations.borrow_mut();
-        if let Computation::Running(task) = &mut computations[self.key] {
-            *task = shared.current.get();
+    fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<T> {
+        let slots = self.slots.clone();
+        let mut slots = slots.0.borrow_mut();
+        if let Slot::Running(task) = &mut slots[self.key] {
+            *task = self.shared.current.get();
             return Poll::Pending;
         }
         self.is_taken = true;
-        match computations.remove(self.key) {
-            Computation::Done(work) => Poll::Ready(work),
-            _ => unreachable!("only dropped work is forgotten"),
+        match slots.remove(self.key) {
+            Slot::Done(value) => Poll::Ready(value),
+            _ => unreachable!("only what was dropped is forgotten"),
         }
     }
 }
 
-impl Drop for Compute {
+impl<T> Drop for Later<T> {
     fn drop(&mut self) {
         if self.is_taken {
             return;
         }
-        let mut computations = self.shared.computations.borrow_mut();
-        match &mut computations[self.key] {
-            Computation::Done(_) => drop(computations.remove(self.key)),
-            computation => *computation = Computation::Forgotten,
+        let mut slots = self.slots.0.borrow_mut();
+        match &mut slots[self.key] {
+            Slot::Done(_) => drop(slots.remove(self.key)),
+            slot => *slot = Slot::Forgotten,
         }
     }
 }
