@@ -255,7 +255,7 @@ async fn checkpoint(shared: Shared, io: Io, through: u64, chain: ChainPoint) {
 async fn try_again(shared: &Shared, io: &Io) {
     let was_spent = {
         let mut state = shared.borrow_mut();
-        state.is_full();
+        state.found_no_space();
         std::mem::replace(&mut state.checkpoint.reserve_is_spent, true)
     };
     let result = reserve::spend(io).await;

@@ -100,7 +100,7 @@ async fn prepare(shared: Shared, io: Io, key: usize, incarnation: PartitionIncar
         Err(ColdError::Disk(DiskError::NoSpace)) => {
             // Not for good: the next append tries again.
             state.partitions[key].readiness = Readiness::Cold;
-            state.is_full();
+            state.found_no_space();
             state.refuse_blocked(key, Refusal::Storage);
         }
         Err(error) => {
@@ -184,7 +184,7 @@ async fn open_and_allocate(
             return Err(ColdError::Gone);
         }
         if reached.is_ok() {
-            state.has_space();
+            state.found_space();
         }
         if let Some(open) = state.partitions[key].open_file(base_offset) {
             open.is_allocating &= !may_cut;

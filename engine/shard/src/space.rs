@@ -17,7 +17,7 @@ pub(crate) struct Space {
 
 impl State {
     /// Something found no space.
-    pub(crate) fn is_full(&mut self) {
+    pub(crate) fn found_no_space(&mut self) {
         let was_full = self.space.refused_ns.replace(self.now.mono_ns).is_some();
         if !was_full {
             let place = self.config.place.clone();
@@ -32,7 +32,7 @@ impl State {
     }
 
     /// Something found space.
-    pub(crate) fn has_space(&mut self) {
+    pub(crate) fn found_space(&mut self) {
         let now_ns = self.now.mono_ns;
         let is_calm = |refused_ns: u64| now_ns.saturating_sub(refused_ns) >= CALM_NS;
         if self.space.refused_ns.is_some_and(is_calm) {

@@ -186,7 +186,7 @@ impl FrameReader {
                     false => self.filled + RECEIVE_ROOM_MIN_BYTES,
                 },
             );
-            self.is_loose();
+            self.count_loose();
             waits(match self.filled {
                 0 => Owed::Nothing,
                 _ => Owed::Start,
@@ -194,7 +194,7 @@ impl FrameReader {
             self.read(socket, pool).await?;
         };
         waits(Owed::Nothing);
-        self.is_loose();
+        self.count_loose();
         let permit = budget.acquire(len).await?;
         self.loose.set(0);
         let total = LENGTH_BYTES + len;
@@ -233,8 +233,8 @@ impl FrameReader {
         Ok(Some(len))
     }
 
-    /// What was read is in no budget.
-    fn is_loose(&mut self) {
+    /// Counts what was read and is in no budget.
+    fn count_loose(&mut self) {
         let chunk = self.chunk.as_ref().filter(|_| self.filled > 0);
         self.loose
             .set(chunk.map_or(0, |chunk| chunk.capacity() as u64));
