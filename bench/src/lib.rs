@@ -6,6 +6,7 @@
 
 pub mod exchange;
 pub mod executor;
+pub mod folder;
 pub mod machine;
 pub mod memory_disk;
 pub mod node;

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use clap::Parser;
 use sillon_bench::executor;
+use sillon_bench::folder;
 use sillon_bench::node::{Node, Size};
 use sillon_bench::report::{Format, Report, percentile};
 use sillon_bench::workload::{Connection, TOPIC, batch, produce_frame};
@@ -16,9 +17,6 @@ use sillon_record::{
     BatchBuilder, BatchRules, Compression, Scratch, TopicId, TopicPartition, ValidBatch,
 };
 use sillon_shard::{Produce, ProduceEntry, Request};
-
-/// Background writes of the disk: the runtime's figure for one shard.
-const BACKGROUND_MAX: usize = 2;
 
 /// How long compaction rests, in ms: it begins soon after a topic asks for it.
 const BACKOFF_MS: u64 = 20;
@@ -51,12 +49,9 @@ struct Options {
 
 fn main() -> std::io::Result<()> {
     let options = Options::parse();
-    let folder = options
-        .dir
-        .join(format!("sillon-bench-{}", std::process::id()));
-    std::fs::create_dir_all(&folder)?;
-    let report = executor::run(options.core, measure(&options, &folder));
-    std::fs::remove_dir_all(&folder)?;
+    let report = folder::within(&options.dir, |folder| {
+        executor::run(options.core, measure(&options, folder))
+    })?;
     report?.print(options.format, &options.dir);
     Ok(())
 }
@@ -64,12 +59,12 @@ fn main() -> std::io::Result<()> {
 const WAYS: [&str; 2] = ["compaction rests", "compaction works"];
 
 async fn measure(options: &Options, folder: &Path) -> std::io::Result<Report> {
-    let disk = GlommioDisk::open(folder, BACKGROUND_MAX).await;
+    let disk = folder::disk(folder).await?;
     let size = Size {
         compaction_backoff_ms: BACKOFF_MS,
         ..Size::default()
     };
-    let mut node = Node::start(disk.map_err(std::io::Error::other)?, size).await;
+    let mut node = Node::start(disk, size).await;
     node.create_topic(TOPIC, 1).await;
     let frame = produce_frame(0, &batch(1, options.batch_bytes, Compression::None));
     let mut connection = Connection::default();

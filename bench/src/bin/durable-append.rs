@@ -11,6 +11,7 @@ use std::time::Instant;
 use clap::Parser;
 use glommio::io::{DmaFile, OpenOptions};
 use sillon_bench::executor;
+use sillon_bench::folder;
 use sillon_bench::node::{Node, Size};
 use sillon_bench::report::{Format, Report, percentile};
 use sillon_bench::sys::raw_ring::{RawFile, Way};
@@ -24,9 +25,6 @@ const TURN: usize = 50;
 
 /// The raw file: as large as a ring file of the node's journal, in bytes.
 const FILE_BYTES: u64 = 32 << 20;
-
-/// Background writes of the disk: the runtime's figure for one shard.
-const BACKGROUND_MAX: usize = 2;
 
 #[derive(Parser)]
 #[command(about = "Durable append at depth 1 against raw io_uring", version)]
@@ -53,12 +51,9 @@ struct Options {
 
 fn main() -> std::io::Result<()> {
     let options = Options::parse();
-    let folder = options
-        .dir
-        .join(format!("sillon-bench-{}", std::process::id()));
-    std::fs::create_dir_all(&folder)?;
-    let report = executor::run(options.core, measure(&options, &folder));
-    std::fs::remove_dir_all(&folder)?;
+    let report = folder::within(&options.dir, |folder| {
+        executor::run(options.core, measure(&options, folder))
+    })?;
     report?.print(options.format, &options.dir);
     Ok(())
 }
@@ -78,8 +73,8 @@ async fn measure(options: &Options, folder: &Path) -> std::io::Result<Report> {
     let frame = produce_frame(0, &payload);
     let disk_folder = folder.join("data");
     std::fs::create_dir(&disk_folder)?;
-    let disk = GlommioDisk::open(&disk_folder, BACKGROUND_MAX).await;
-    let mut node = Node::start(disk.map_err(std::io::Error::other)?, Size::default()).await;
+    let disk = folder::disk(&disk_folder).await?;
+    let mut node = Node::start(disk, Size::default()).await;
     node.create_topic(TOPIC, 1).await;
     let mut raw = RawFile::create(&folder.join("raw"), FILE_BYTES, round_bytes)?;
     drop(RawFile::create(

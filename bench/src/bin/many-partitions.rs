@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use clap::Parser;
 use sillon_bench::executor;
+use sillon_bench::folder;
 use sillon_bench::node::{Node, Size};
 use sillon_bench::report::{Format, Report, median};
 use sillon_bench::workload::{Connection, TOPIC, batch, produce_frame};
@@ -14,9 +15,6 @@ use sillon_buffer::Slice;
 use sillon_disk::GlommioDisk;
 use sillon_record::Compression;
 use sillon_shard::Request;
-
-/// Background writes of the disk: the runtime's figure for one shard.
-const BACKGROUND_MAX: usize = 2;
 
 #[derive(Parser)]
 #[command(about = "Many partitions against one, the same bytes", version)]
@@ -46,19 +44,16 @@ struct Options {
 
 fn main() -> std::io::Result<()> {
     let options = Options::parse();
-    let folder = options
-        .dir
-        .join(format!("sillon-bench-{}", std::process::id()));
-    std::fs::create_dir_all(&folder)?;
-    let report = executor::run(options.core, measure(&options, &folder));
-    std::fs::remove_dir_all(&folder)?;
+    let report = folder::within(&options.dir, |folder| {
+        executor::run(options.core, measure(&options, folder))
+    })?;
     report?.print(options.format, &options.dir);
     Ok(())
 }
 
 async fn measure(options: &Options, folder: &Path) -> std::io::Result<Report> {
-    let disk = GlommioDisk::open(folder, BACKGROUND_MAX).await;
-    let mut node = Node::start(disk.map_err(std::io::Error::other)?, Size::default()).await;
+    let disk = folder::disk(folder).await?;
+    let mut node = Node::start(disk, Size::default()).await;
     // The last partition is the one that gets everything.
     let (count, alone) = (options.partitions, options.partitions);
     node.create_topic(TOPIC, count + 1).await;

@@ -8,6 +8,7 @@ use std::time::Instant;
 use clap::Parser;
 use serde_json::json;
 use sillon_bench::executor;
+use sillon_bench::folder;
 use sillon_bench::node::{Node, Size};
 use sillon_bench::report::Format;
 use sillon_disk::GlommioDisk;
@@ -15,9 +16,6 @@ use sillon_group::records::{CommittedOffset, offset_commit};
 use sillon_group::{CommitPartition, CommitTopic, GroupRequest, OffsetCommit};
 use sillon_record::{BatchBuilder, Compression, TopicId};
 use sillon_shard::{GroupCall, OFFSETS_TOPIC, Request};
-
-/// Background writes of the disk: the runtime's figure for one shard.
-const BACKGROUND_MAX: usize = 2;
 
 /// Commits that wait for their answer.
 const IN_FLIGHT: usize = 1000;
@@ -47,12 +45,9 @@ struct Options {
 
 fn main() -> std::io::Result<()> {
     let options = Options::parse();
-    let folder = options
-        .dir
-        .join(format!("sillon-bench-{}", std::process::id()));
-    std::fs::create_dir_all(&folder)?;
-    let measured = executor::run(options.core, measure(&options, &folder));
-    std::fs::remove_dir_all(&folder)?;
+    let measured = folder::within(&options.dir, |folder| {
+        executor::run(options.core, measure(&options, folder))
+    })?;
     measured?.print(&options);
     Ok(())
 }
@@ -72,12 +67,12 @@ struct Load {
 }
 
 async fn start(folder: &Path, compaction_backoff_ms: u64) -> std::io::Result<Node<GlommioDisk>> {
-    let disk = GlommioDisk::open(folder, BACKGROUND_MAX).await;
+    let disk = folder::disk(folder).await?;
     let size = Size {
         compaction_backoff_ms,
         ..Size::default()
     };
-    Ok(Node::start(disk.map_err(std::io::Error::other)?, size).await)
+    Ok(Node::start(disk, size).await)
 }
 
 async fn measure(options: &Options, folder: &Path) -> std::io::Result<Measured> {

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use clap::Parser;
 use rustix::time::{ClockId, clock_gettime};
 use sillon_bench::exchange::Exchange;
+use sillon_bench::folder;
 use sillon_bench::report::{Format, Report, percentile};
 use sillon_bench::sys::raw_ring::{RawFile, Way};
 
@@ -51,12 +52,7 @@ struct Options {
 
 fn main() -> std::io::Result<()> {
     let options = Options::parse();
-    let folder = options
-        .dir
-        .join(format!("sillon-limits-{}", std::process::id()));
-    std::fs::create_dir_all(&folder)?;
-    let report = measure(&options, &folder);
-    std::fs::remove_dir_all(&folder)?;
+    let report = folder::within(&options.dir, |folder| measure(&options, folder))?;
     report?.print(options.format, &options.dir);
     Ok(())
 }
