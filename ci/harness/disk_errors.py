@@ -1,17 +1,14 @@
 """The command ci/disk-errors."""
 
-import argparse
 import re
 import sys
-import tempfile
-import time
 
 from harness import batches, wire
-from harness.broker import PARTITIONS, TARGET
+from harness.broker import PARTITIONS
 from harness.checks import eventually, now_ms
 from harness.clients.confluent import create_topic
 from harness.hostile_inputs import Target, create
-from harness.power import PoweredSillon
+from harness.power import run_cases
 
 TOPIC = "broken"
 JOURNAL_BYTES = 8 << 20
@@ -235,38 +232,7 @@ CASES = [
 
 
 def main():
-    parser = argparse.ArgumentParser(prog="ci/disk-errors")
-    parser.add_argument("--only", default="", help="run cases whose name contains this")
-    parser.add_argument("--keep", action="store_true", help="keep the folder of a failed case")
-    options = parser.parse_args()
-    folder = TARGET / "disk-errors"
-    folder.mkdir(parents=True, exist_ok=True)
-    passed = failed = 0
-    for case in CASES:
-        name = case.__name__.replace("_", "-")
-        if options.only not in name:
-            continue
-        begin = time.monotonic()
-        broker = PoweredSillon(tempfile.mkdtemp(dir=folder), 2, OPTIONS,
-                               arguments=[f"--journal={JOURNAL_BYTES}"])
-        try:
-            note = case(broker)
-        except AssertionError as error:
-            failed += 1
-            print(f"FAIL {name} {time.monotonic() - begin:.1f} s: {error}\n"
-                  f"     the broker's last words:\n{broker.log_end()}", flush=True)
-            if options.keep:
-                print(f"     its folder: {broker.folder}")
-                broker.kill()
-                continue
-        else:
-            passed += 1
-            print(f"ok   {name} {time.monotonic() - begin:.1f} s {note}", flush=True)
-        finally:
-            broker.kill()
-        broker.remove()
-    print(f"disk-errors: {passed} passed, {failed} failed")
-    return 1 if failed or not passed else 0
+    return run_cases("disk-errors", CASES, OPTIONS, JOURNAL_BYTES)
 
 
 if __name__ == "__main__":

@@ -1,19 +1,17 @@
 """The command ci/flush-proof."""
 
-import argparse
 import random
 import sys
-import tempfile
 import time
 
 from confluent_kafka import Producer
 
 from harness import kill9, wire
 from harness.behaviour import eventually
-from harness.broker import PARTITIONS, TARGET
+from harness.broker import PARTITIONS
 from harness.clients.confluent import create_topic
 from harness.load import BATCH_BYTES_MAX, Reader, payload, read_log
-from harness.power import PoweredSillon
+from harness.power import PoweredSillon, run_cases
 from harness.verdicts import CHECKS, History, judge
 
 TOPIC = "proof"
@@ -247,38 +245,7 @@ CASES = [
 
 
 def main():
-    parser = argparse.ArgumentParser(prog="ci/flush-proof")
-    parser.add_argument("--only", default="", help="run cases whose name contains this")
-    parser.add_argument("--keep", action="store_true", help="keep the folder of a failed case")
-    options = parser.parse_args()
-    folder = TARGET / "flush-proof"
-    folder.mkdir(parents=True, exist_ok=True)
-    passed = failed = 0
-    for case in CASES:
-        name = case.__name__.replace("_", "-")
-        if options.only not in name:
-            continue
-        begin = time.monotonic()
-        broker = PoweredSillon(tempfile.mkdtemp(dir=folder), 2, SMALL_BATCHES,
-                               arguments=[f"--journal={JOURNAL_BYTES}"])
-        try:
-            note = case(broker)
-        except AssertionError as error:
-            failed += 1
-            print(f"FAIL {name} {time.monotonic() - begin:.1f} s: {error}\n"
-                  f"     the broker's last words:\n{broker.log_end()}", flush=True)
-            if options.keep:
-                print(f"     its folder: {broker.folder}")
-                broker.kill()
-                continue
-        else:
-            passed += 1
-            print(f"ok   {name} {time.monotonic() - begin:.1f} s {note}", flush=True)
-        finally:
-            broker.kill()
-        broker.remove()
-    print(f"flush-proof: {passed} passed, {failed} failed")
-    return 1 if failed or not passed else 0
+    return run_cases("flush-proof", CASES, SMALL_BATCHES, JOURNAL_BYTES)
 
 
 if __name__ == "__main__":

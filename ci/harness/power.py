@@ -1,7 +1,10 @@
 """A broker on a file system that holds an fsync on request, and whose power can be cut."""
 
+import argparse
 import os
 import subprocess
+import tempfile
+import time
 from pathlib import Path
 
 from harness.broker import TARGET, Sillon
@@ -96,3 +99,40 @@ class PoweredSillon(Sillon):
         if os.path.ismount(self.files.mountpoint):
             raise AssertionError(f"{self.files.mountpoint} is still mounted")
         super().remove()
+
+
+def run_cases(command, cases, options, journal_bytes):
+    """The command ci/`command`: gives each of `cases` a new broker of two shards, and counts. Returns
+    the exit code."""
+    parser = argparse.ArgumentParser(prog=f"ci/{command}")
+    parser.add_argument("--only", default="", help="run cases whose name contains this")
+    parser.add_argument("--keep", action="store_true", help="keep the folder of a failed case")
+    chosen = parser.parse_args()
+    folder = TARGET / command
+    folder.mkdir(parents=True, exist_ok=True)
+    passed = failed = 0
+    for case in cases:
+        name = case.__name__.replace("_", "-")
+        if chosen.only not in name:
+            continue
+        begin = time.monotonic()
+        broker = PoweredSillon(tempfile.mkdtemp(dir=folder), 2, options,
+                               arguments=[f"--journal={journal_bytes}"])
+        try:
+            note = case(broker)
+        except AssertionError as error:
+            failed += 1
+            print(f"FAIL {name} {time.monotonic() - begin:.1f} s: {error}\n"
+                  f"     the broker's last words:\n{broker.log_end()}", flush=True)
+            if chosen.keep:
+                print(f"     its folder: {broker.folder}")
+                broker.kill()
+                continue
+        else:
+            passed += 1
+            print(f"ok   {name} {time.monotonic() - begin:.1f} s {note}", flush=True)
+        finally:
+            broker.kill()
+        broker.remove()
+    print(f"{command}: {passed} passed, {failed} failed")
+    return 1 if failed or not passed else 0
