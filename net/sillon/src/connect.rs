@@ -16,6 +16,11 @@ pub struct ConnectArgs {
 }
 
 impl ConnectArgs {
+    /// The addresses, comma-separated.
+    pub fn bootstrap(&self) -> &str {
+        &self.bootstrap
+    }
+
     /// Connects to the first broker that answers.
     pub fn connect(&self) -> Result<Client, ClientError> {
         self.connect_with(ClientOptions::default())

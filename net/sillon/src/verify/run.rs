@@ -13,6 +13,7 @@ use sillon_verify::{Options, Progress, run};
 
 use super::{VerifyError, report};
 use crate::bench::progress::Line;
+use crate::connect::ConnectArgs;
 use crate::failure::Failure;
 use crate::output::Format;
 
@@ -21,15 +22,8 @@ use crate::output::Format;
 /// with 2 when nothing can be said.
 #[derive(Debug, Args)]
 pub struct RunArgs {
-    /// Brokers to ask first, comma-separated
-    #[arg(
-        long,
-        short = 'b',
-        env = "SILLON_BOOTSTRAP",
-        value_name = "HOST:PORT",
-        default_value = "localhost:9092"
-    )]
-    bootstrap: String,
+    #[command(flatten)]
+    connect: ConnectArgs,
     /// An empty topic, created when there is none [default: a new one]
     #[arg(long, short, value_name = "NAME")]
     topic: Option<String>,
@@ -150,7 +144,7 @@ impl RunArgs {
         let topic = self.topic.clone().unwrap_or_else(topic_name);
         let history = self.history.clone();
         Options {
-            bootstrap: self.bootstrap.clone(),
+            bootstrap: self.connect.bootstrap().to_owned(),
             partitions: self.partitions,
             producers: self.producers,
             idempotence: match self.idempotent {
