@@ -1,6 +1,6 @@
 use sillon_record::{LeaderEpoch, Offset, PartitionIncarnation, TopicId};
 
-use crate::checkpoint_codec::encode_header;
+use crate::checkpoint_codec::{LENGTH_AT, encode_header};
 use crate::{IndexEntry, LeaderEpochs, Producers};
 
 /// What a checkpoint says of the shard and its journal.
@@ -151,10 +151,12 @@ impl CheckpointBuilder {
         self.partitions_count += 1;
     }
 
-    /// The whole file.
+    /// The whole checkpoint. Other bytes may follow it in its file.
     pub fn finish(mut self) -> Vec<u8> {
         self.file
             .extend_from_slice(&self.partitions_count.to_be_bytes());
+        let len = (self.file.len() + size_of::<u32>()) as u64;
+        self.file[LENGTH_AT].copy_from_slice(&len.to_be_bytes());
         let checksum = crc32fast::hash(&self.file);
         self.file.extend_from_slice(&checksum.to_be_bytes());
         self.file

@@ -1,13 +1,15 @@
 //! The bytes of a checkpoint. All integers are big-endian.
 //!
 //! ```text
-//! magic "SILLONCP" | u16 format version | header | partitions | u32 number of partitions | u32 crc
+//! magic "SILLONCP" | u16 format version | u64 length of all this | header | partitions |
+//!     u32 number of partitions | u32 crc
 //! partition: u32 length of what follows | topic id | i32 number | u64 incarnation |
 //!     u16 length, topic name | i64 log start | i64 high watermark | i64 next offset |
 //!     i64 compacted to | u8 swapping | i32 leader epoch | u32 count, segments | u32 count, index entries | u32 count, epochs |
 //!     producers (see Producers::encode)
 //! ```
-//! The crc is that of crc32fast, over everything before it.
+//! The crc is that of crc32fast, over everything before it. What the file has behind it means
+//! nothing: it is room for the next one.
 
 use sillon_record::{LeaderEpoch, Offset, PartitionIncarnation, TopicId};
 
@@ -21,8 +23,9 @@ use crate::{
 
 const MAGIC: &[u8; 8] = b"SILLONCP";
 
-/// Format version that this code writes. It reads 1 as well, which knew no compaction.
-pub const CHECKPOINT_FORMAT_VERSION: u16 = 2;
+/// Format version that this code writes. It reads 2 as well, which ended where the file does, and
+/// 1, which knew no compaction either.
+pub const CHECKPOINT_FORMAT_VERSION: u16 = 3;
 
 /// The oldest format version that this code reads.
 const FORMAT_VERSION_MIN: u16 = 1;
@@ -30,9 +33,14 @@ const FORMAT_VERSION_MIN: u16 = 1;
 /// Number of partitions and crc.
 const TRAILER_BYTES: usize = 8;
 
+/// Where the length is.
+pub(crate) const LENGTH_AT: std::ops::Range<usize> = 10..18;
+
 pub(crate) fn encode_header(header: &CheckpointHeader, out: &mut Vec<u8>) {
     out.extend_from_slice(MAGIC);
     out.extend_from_slice(&CHECKPOINT_FORMAT_VERSION.to_be_bytes());
+    // The length, once it is known.
+    out.extend_from_slice(&[0; LENGTH_AT.end - LENGTH_AT.start]);
     out.extend_from_slice(&header.shard_count.to_be_bytes());
     out.extend_from_slice(&header.shard.to_be_bytes());
     out.extend_from_slice(&header.journal_id.to_be_bytes());
@@ -113,16 +121,23 @@ pub fn decode_checkpoint(
     if !(FORMAT_VERSION_MIN..=CHECKPOINT_FORMAT_VERSION).contains(&version) {
         return Err(CheckpointError::Version { version });
     }
-    let Some(body_bytes) = file.len().checked_sub(TRAILER_BYTES) else {
-        return Err(CheckpointError::Checksum { len: file.len() });
+    let damaged = CheckpointError::Checksum { len: file.len() };
+    let (file, header_at) = match version {
+        ..=2 => (file, LENGTH_AT.start),
+        _ => {
+            let len = usize::try_from(cursor.u64()?).ok();
+            let whole = len.and_then(|len| file.get(..len));
+            (whole.ok_or(damaged)?, LENGTH_AT.end)
+        }
     };
+    let body_bytes = file.len().checked_sub(TRAILER_BYTES).ok_or(damaged)?;
     let mut trailer = Cursor::new(&file[body_bytes..]);
     let partitions_count = trailer.u32()?;
     if crc32fast::hash(&file[..body_bytes + 4]) != trailer.u32()? {
-        return Err(CheckpointError::Checksum { len: file.len() });
+        return Err(damaged);
     }
     let mut cursor = Cursor::new(&file[..body_bytes]);
-    cursor.bytes(MAGIC.len() + 2)?;
+    cursor.bytes(header_at)?;
     let header = decode_header(&mut cursor)?;
     let mut partitions = Vec::new();
     while cursor.remaining() > 0 {

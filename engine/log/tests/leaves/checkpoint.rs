@@ -96,21 +96,29 @@ fn a_checkpoint_reads_back_as_written() {
 #[test]
 fn a_newer_format_is_refused_by_name() {
     let mut file = file_of(&[partition(0)]);
-    file[9] = 3;
+    file[9] = 4;
     let refused = decode_checkpoint(&file).unwrap_err();
-    assert_eq!(refused, CheckpointError::Version { version: 3 });
+    assert_eq!(refused, CheckpointError::Version { version: 4 });
     let text = refused.to_string();
     assert!(
-        text.contains("version 3") && text.contains("reads version 2"),
+        text.contains("version 4") && text.contains("reads version 3"),
         "{text}"
     );
 }
 
+/// The bytes that version 2 had: without a length.
+fn as_version_2(of: &PartitionCheckpoint) -> Vec<u8> {
+    let mut file = file_of(std::slice::from_ref(of));
+    file[9] = 2;
+    file.drain(10..18);
+    resealed(file)
+}
+
 /// The bytes that version 1 had: without what version 2 says of compaction.
 fn as_version_1(of: &PartitionCheckpoint) -> Vec<u8> {
-    let mut file = file_of(std::slice::from_ref(of));
+    let mut file = as_version_2(of);
     file[9] = 1;
-    let start = file_of(&[]).len() - 8;
+    let start = file_of(&[]).len() - 8 - 8;
     let compacted_to_at = start + 4 + 16 + 4 + 8 + 2 + of.topic_name.len() + 3 * 8;
     let generation_at = compacted_to_at + 8 + 1 + 4 + 4 + 5 * 8;
     file.drain(generation_at..generation_at + 4);
@@ -118,6 +126,26 @@ fn as_version_1(of: &PartitionCheckpoint) -> Vec<u8> {
     let len = u32::from_be_bytes(file[start..start + 4].try_into().unwrap()) - 13;
     file[start..start + 4].copy_from_slice(&len.to_be_bytes());
     resealed(file)
+}
+
+#[test]
+fn bytes_behind_a_checkpoint_mean_nothing() {
+    let expected = Ok((header(), vec![partition(0)]));
+    let mut file = file_of(&[partition(0)]);
+    for byte in [0, 7, 255] {
+        file.push(byte);
+        assert_eq!(decode_checkpoint(&file), expected);
+    }
+    file.extend(file_of(&[partition(1), partition(2)]));
+    assert_eq!(decode_checkpoint(&file), expected);
+}
+
+#[test]
+fn a_checkpoint_without_a_length_ends_where_its_file_does() {
+    let file = as_version_2(&partition(0));
+    assert_eq!(decode_checkpoint(&file), Ok((header(), vec![partition(0)])));
+    let longer = [&file[..], &[0]].concat();
+    assert!(decode_checkpoint(&longer).is_err());
 }
 
 #[test]
@@ -186,8 +214,10 @@ proptest! {
         bytes in prop::collection::vec(any::<u8>(), 8..400),
     ) {
         let _ = decode_checkpoint(&bytes);
-        let body = [&b"SILLONCP\0\x01"[..], &bytes].concat();
-        let _ = decode_checkpoint(&resealed(body));
+        for version in 1..=3 {
+            let body = [&b"SILLONCP\0"[..], &[version], &bytes].concat();
+            let _ = decode_checkpoint(&resealed(body));
+        }
     }
 
     #[test]
