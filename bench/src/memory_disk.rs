@@ -127,6 +127,13 @@ impl State {
                     self.rename_folder(&from, &to);
                 }
             }
+            DiskOp::Exchange { from, to } => {
+                if let Some(one) = self.files.remove(&from)
+                    && let Some(other) = self.files.insert(to, one)
+                {
+                    self.files.insert(from, other);
+                }
+            }
             DiskOp::Remove { path } => {
                 self.files.remove(&path);
             }

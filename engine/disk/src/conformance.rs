@@ -61,6 +61,7 @@ cases! {
     a_second_name_of_an_open_file_sees_its_writes,
     a_buffered_reader_sees_direct_writes,
     a_rename_replaces_and_open_files_follow,
+    an_exchange_gives_two_files_each_others_names,
     a_renamed_folder_takes_its_files_along,
     a_removed_file_lives_on_while_open,
     folders_are_made_listed_and_removed,
@@ -174,6 +175,13 @@ fn write(file: FileId, position: u64, bytes: &[u8]) -> DiskOp {
 
 fn rename(from: &str, to: &str) -> DiskOp {
     DiskOp::Rename {
+        from: from.into(),
+        to: to.into(),
+    }
+}
+
+fn exchange(from: &str, to: &str) -> DiskOp {
+    DiskOp::Exchange {
         from: from.into(),
         to: to.into(),
     }
@@ -429,6 +437,25 @@ async fn a_rename_replaces_and_open_files_follow<D: Disk>(user: &mut User<'_, D>
     user.done(DiskOp::Close { file: B }).await;
     assert_eq!(user.open(B, "old", Access::Buffered).await, 5);
     assert_eq!(user.read(B, 0, 10).await, b"newer");
+}
+
+async fn an_exchange_gives_two_files_each_others_names<D: Disk>(user: &mut User<'_, D>) {
+    user.open(A, "one", Access::Buffered).await;
+    user.done(write(A, 0, b"one")).await;
+    user.open(B, "other", Access::Buffered).await;
+    user.done(write(B, 0, b"the other")).await;
+    user.done(exchange("one", "other")).await;
+    assert_eq!(user.names("").await, ["one", "other"]);
+    user.done(write(A, 3, b" more")).await;
+    for file in [A, B] {
+        user.done(DiskOp::Close { file }).await;
+    }
+    assert_eq!(user.open(A, "other", Access::Buffered).await, 8);
+    assert_eq!(user.read(A, 0, 10).await, b"one more");
+    assert_eq!(user.open(B, "one", Access::Buffered).await, 9);
+    assert_eq!(user.read(B, 0, 10).await, b"the other");
+    is_not_found(&user.run(exchange("nothing", "one")).await, "nothing");
+    assert_eq!(user.names("").await, ["one", "other"]);
 }
 
 async fn a_renamed_folder_takes_its_files_along<D: Disk>(user: &mut User<'_, D>) {

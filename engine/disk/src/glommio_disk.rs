@@ -123,6 +123,10 @@ impl State {
                 let target = self.path(&to)?;
                 folder::rename(self.path(&from)?, target, from).await
             }
+            DiskOp::Exchange { from, to } => {
+                let target = self.path(&to)?;
+                folder::exchange(self.path(&from)?, target, from).await
+            }
             DiskOp::Remove { path } => folder::remove_file(self.path(&path)?, path).await,
             DiskOp::RemoveFolder { path } => folder::remove(self.path(&path)?, path).await,
             DiskOp::SyncFolder { path } => folder::sync(self.path(&path)?, path).await,

@@ -108,6 +108,14 @@ pub enum DiskOp {
         /// New path.
         to: FilePath,
     },
+    /// Gives two files that exist each the other's name, at once. On a file system that cannot do
+    /// that, [`DiskOp::Rename`] instead: the file at `to` is gone then.
+    Exchange {
+        /// One path.
+        from: FilePath,
+        /// The other.
+        to: FilePath,
+    },
     /// Removes a file.
     Remove {
         /// Which.

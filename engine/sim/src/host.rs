@@ -282,6 +282,7 @@ fn describe(io: &DiskOp) -> String {
             if *create { ", create" } else { "" }
         ),
         DiskOp::Rename { from, to } => format!("{from} to {to}"),
+        DiskOp::Exchange { from, to } => format!("{from} against {to}"),
         DiskOp::Allocate {
             file,
             position,

@@ -100,6 +100,26 @@ fn a_rename_without_a_folder_sync_happened_or_did_not() {
 }
 
 #[test]
+fn an_exchange_without_a_folder_sync_happened_or_did_not_and_loses_neither_file() {
+    let outcomes = seen(|seed| {
+        let mut disk = disk_with_file(seed);
+        run(&mut disk, DiskOp::Close { file: FILE }).unwrap();
+        open(&mut disk, "other", Access::Direct);
+        run(&mut disk, write(0, &[b'o'; 4096])).unwrap();
+        run(&mut disk, DiskOp::Sync { file: FILE }).unwrap();
+        run(&mut disk, DiskOp::SyncFolder { path: "".into() }).unwrap();
+        let io = DiskOp::Exchange {
+            from: "file".into(),
+            to: "other".into(),
+        };
+        run(&mut disk, io).unwrap();
+        disk.crash(CUT);
+        ["file", "other"].map(|path| disk.contents(path).unwrap()[0])
+    });
+    assert_eq!(outcomes, BTreeSet::from([*b"ao", *b"oa"]));
+}
+
+#[test]
 fn sectors_in_flight_are_old_new_or_garbage_and_no_others_change() {
     let mut kinds = BTreeSet::new();
     for seed in 0..200 {

@@ -4,6 +4,8 @@ use std::fs::{self, File};
 use std::io;
 use std::path::PathBuf;
 
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
 use sillon_shard::{DiskOutput, DiskResult, FilePath, FolderEntry};
 
 use super::error::system;
@@ -46,6 +48,17 @@ fn entries(place: &std::path::Path) -> io::Result<Vec<FolderEntry>> {
 pub(super) async fn rename(from: PathBuf, to: PathBuf, path: FilePath) -> DiskResult {
     let result = blocking(move || fs::rename(from, to)).await;
     done(&path, "rename", result)
+}
+
+/// Overlay and network file systems do not exchange names; they say so by one of these.
+const CANNOT_EXCHANGE: [Errno; 3] = [Errno::INVAL, Errno::NOSYS, Errno::OPNOTSUPP];
+
+pub(super) async fn exchange(from: PathBuf, to: PathBuf, path: FilePath) -> DiskResult {
+    let exchange = move || match renameat_with(CWD, &from, CWD, &to, RenameFlags::EXCHANGE) {
+        Err(errno) if CANNOT_EXCHANGE.contains(&errno) => fs::rename(from, to),
+        result => Ok(result?),
+    };
+    done(&path, "exchange names", blocking(exchange).await)
 }
 
 pub(super) async fn remove_file(place: PathBuf, path: FilePath) -> DiskResult {

@@ -122,6 +122,13 @@ impl MemoryDisk {
                 self.open.remove(&(shard, file)).expect("an open file");
             }
             DiskOp::Rename { from, to } => self.rename(&from, &to),
+            DiskOp::Exchange { from, to } => {
+                let names = [&*to, &*from].map(str::to_owned);
+                let contents = [&*from, &*to].map(|path| self.files.remove(path));
+                for (name, content) in names.into_iter().zip(contents) {
+                    self.files.insert(name, content.expect("both exist"));
+                }
+            }
             DiskOp::Remove { path } => {
                 if self.files.remove(&*path).is_none() {
                     return Err(DiskError::NotFound(path));

@@ -41,6 +41,10 @@ enum Change {
         name: String,
         node: Node,
     },
+    Exchange {
+        one: (usize, String, Node),
+        other: (usize, String, Node),
+    },
     Remove {
         folder: usize,
         node: Node,
@@ -112,6 +116,16 @@ impl Names {
         replaced.filter(|replaced| *replaced != node)
     }
 
+    /// Gives two nodes each the other's name.
+    pub fn exchange(&mut self, one: (usize, &str), other: (usize, &str)) {
+        let at = |place: (usize, &str), node| (place.0, place.1.to_owned(), node);
+        let (first, second) = (self.now[&one.0][one.1], self.now[&other.0][other.1]);
+        self.change(Change::Exchange {
+            one: at(one, second),
+            other: at(other, first),
+        });
+    }
+
     pub fn remove(&mut self, folder: usize, name: &str) {
         let node = self.now[&folder][name];
         self.change(Change::Remove { folder, node });
@@ -149,7 +163,7 @@ impl Names {
             }
             match change {
                 Change::Create { .. } => counts.creations_lost += 1,
-                Change::Rename { .. } => counts.renames_lost += 1,
+                Change::Rename { .. } | Change::Exchange { .. } => counts.renames_lost += 1,
                 Change::Remove { .. } => counts.removals_lost += 1,
             }
         }
@@ -164,6 +178,7 @@ impl Names {
                 Change::Create { node: other, .. }
                 | Change::Rename { node: other, .. }
                 | Change::Remove { node: other, .. } => *other == node,
+                Change::Exchange { one, other } => one.2 == node || other.2 == node,
             })
     }
 
@@ -198,6 +213,7 @@ impl Change {
                 folder,
                 ..
             } => *from_folder == synced || *folder == synced,
+            Change::Exchange { one, other } => one.0 == synced || other.0 == synced,
         }
     }
 }
@@ -210,6 +226,14 @@ fn apply(folders: &mut Folders, change: &Change) {
         } => {
             unlink(folders, *node);
             link(folders, *folder, name, *node);
+        }
+        Change::Exchange { one, other } => {
+            for (_, _, node) in [one, other] {
+                unlink(folders, *node);
+            }
+            for (folder, name, node) in [one, other] {
+                link(folders, *folder, name, *node);
+            }
         }
         Change::Remove { node, .. } => unlink(folders, *node),
     }

@@ -25,7 +25,7 @@ pub enum OpKind {
     Truncate,
     /// [`DiskOp::Close`]
     Close,
-    /// [`DiskOp::Rename`]
+    /// [`DiskOp::Rename`], [`DiskOp::Exchange`]
     Rename,
     /// [`DiskOp::Remove`]
     Remove,
@@ -65,7 +65,7 @@ impl OpKind {
             DiskOp::Sync { .. } => OpKind::Sync,
             DiskOp::Truncate { .. } => OpKind::Truncate,
             DiskOp::Close { .. } => OpKind::Close,
-            DiskOp::Rename { .. } => OpKind::Rename,
+            DiskOp::Rename { .. } | DiskOp::Exchange { .. } => OpKind::Rename,
             DiskOp::Remove { .. } => OpKind::Remove,
             DiskOp::RemoveFolder { .. } => OpKind::RemoveFolder,
             DiskOp::SyncFolder { .. } => OpKind::SyncFolder,
@@ -114,7 +114,7 @@ pub(super) fn path_of(io: &DiskOp) -> &str {
         | DiskOp::Remove { path }
         | DiskOp::RemoveFolder { path }
         | DiskOp::SyncFolder { path } => path,
-        DiskOp::Rename { from, .. } => from,
+        DiskOp::Rename { from, .. } | DiskOp::Exchange { from, .. } => from,
         _ => "",
     }
 }
@@ -157,6 +157,7 @@ impl SimDisk {
                 self.open(key, path, *create, *access)
             }
             DiskOp::Rename { from, to } => self.rename(from, to),
+            DiskOp::Exchange { from, to } => self.exchange(from, to),
             DiskOp::Remove { path } => self.remove(path),
             DiskOp::RemoveFolder { path } => self.remove_folder(path),
             DiskOp::SyncFolder { path } => match self.names.find(path) {
@@ -401,6 +402,18 @@ impl SimDisk {
             self.files[replaced].is_linked = false;
             self.release_if_gone(replaced);
         }
+        Ok(DiskOutput::Done)
+    }
+
+    fn exchange(&mut self, from: &std::sync::Arc<str>, to: &std::sync::Arc<str>) -> DiskResult {
+        for path in [from, to] {
+            if !matches!(self.names.find(path), Some(Node::File(_))) {
+                return Err(DiskError::NotFound(from.clone()));
+            }
+        }
+        let parent = |path| self.names.parent(path).expect("what exists has a parent");
+        let (one, other) = (parent(from), parent(to));
+        self.names.exchange(one, other);
         Ok(DiskOutput::Done)
     }
 
