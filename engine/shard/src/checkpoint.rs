@@ -10,14 +10,17 @@ use sillon_log::{
 };
 use sillon_record::{LeaderEpoch, Offset, PartitionIncarnation, TopicPartition};
 
-use crate::layout::{CHECKPOINT, CHECKPOINT_NEW, journal_folder};
+use crate::checkpoint_file::store;
 use crate::procedure::{Call, Io, done, yield_now};
-use crate::small_file::{replace_file, write_file};
+use crate::small_file::write_file;
 use crate::state::{Phase, Shared, State};
-use crate::{DiskError, DiskOp, DiskResult, FileId, ShardConfig, TICK_MS, reserve};
+use crate::{DiskError, DiskOp, DiskResult, FileId, ShardConfig, reserve};
 
 /// A checkpoint begins at the latest this long after the last one, in ns.
 const AFTER_NS: u64 = 30_000_000_000;
+
+/// One that found no space is tried again after this long, in ns.
+const AGAIN_AFTER_NS: u64 = 1_000_000_000;
 
 /// Kafka's `producer.id.expiration.ms`: a day.
 const PRODUCER_EXPIRATION_MS: i64 = 86_400_000;
@@ -34,7 +37,10 @@ impl State {
         let now_ns = self.now.mono_ns;
         let (ended_ns, is_wanted) = (self.checkpoint.ended_ns, self.checkpoint.is_wanted);
         let recovery_bytes_max = self.config.recovery_bytes_max;
-        if self.checkpoint.is_running || self.checkpoint.waits_for_seal {
+        if self.checkpoint.is_running
+            || self.checkpoint.waits_for_seal
+            || now_ns < self.checkpoint.not_before_ns
+        {
             return;
         }
         let Some(journal) = self.journal.as_ref() else {
@@ -99,6 +105,15 @@ impl State {
                  room for: the {forgotten} that were idle for longest are forgotten"
             ),
         );
+    }
+
+    /// A checkpoint found no space: a full ring holds producers back until there is some. Meanwhile
+    /// no checkpoint runs, so that others see to making room.
+    fn try_again(&mut self) {
+        self.found_no_space();
+        self.checkpoint.is_running = false;
+        self.checkpoint.is_wanted = true;
+        self.checkpoint.not_before_ns = self.now.mono_ns + AGAIN_AFTER_NS;
     }
 
     /// Copies a partition's state for the checkpoint that is being gathered, before it changes.
@@ -224,7 +239,8 @@ pub(crate) fn header(
 async fn checkpoint(shared: Shared, io: Io, through: u64, chain: ChainPoint) {
     let began_ns = shared.borrow().now.mono_ns;
     match run(&shared, &io, through, chain).await {
-        Ok(()) => {
+        Ok(reserve_is_spent) => {
+            shared.borrow_mut().checkpoint.reserve_is_spent |= reserve_is_spent;
             restore_reserve(&shared, &io).await;
             let mut state = shared.borrow_mut();
             let now_ns = state.now.mono_ns;
@@ -239,7 +255,7 @@ async fn checkpoint(shared: Shared, io: Io, through: u64, chain: ChainPoint) {
             state.resume_stalled(&io);
             state.wake_background(&io);
         }
-        Err(DiskError::NoSpace) => try_again(&shared, &io).await,
+        Err(DiskError::NoSpace) => shared.borrow_mut().try_again(),
         Err(error) => {
             let mut state = shared.borrow_mut();
             state.fail(format!(
@@ -247,30 +263,6 @@ async fn checkpoint(shared: Shared, io: Io, through: u64, chain: ChainPoint) {
                  acknowledged is lost: the journal has it. Mend the disk, then start again"
             ));
         }
-    }
-}
-
-/// A checkpoint found no space. The first time the reserve is spent on it; after that it is tried
-/// once a second, and a full ring holds producers back until there is space.
-async fn try_again(shared: &Shared, io: &Io) {
-    let was_spent = {
-        let mut state = shared.borrow_mut();
-        state.found_no_space();
-        std::mem::replace(&mut state.checkpoint.reserve_is_spent, true)
-    };
-    let result = reserve::spend(io).await;
-    for _ in 0..if was_spent { 1000 / TICK_MS } else { 1 } {
-        let ticked = shared.borrow().ticked.clone();
-        ticked.wait(io).await;
-    }
-    let mut state = shared.borrow_mut();
-    state.checkpoint.is_running = false;
-    state.checkpoint.is_wanted = true;
-    if let Err(error) = result {
-        state.log(
-            crate::LogLevel::Warn,
-            format!("the space set aside for a full disk cannot be used: {error}"),
-        );
     }
 }
 
@@ -283,12 +275,14 @@ async fn restore_reserve(shared: &Shared, io: &Io) {
         }
         reserve::reserve_bytes(state.config.ring, state.config.shards)
     };
-    if reserve::set_aside(io, bytes).await.is_ok() {
+    if reserve::set_aside(io, bytes).await == Ok(true) {
         shared.borrow_mut().checkpoint.reserve_is_spent = false;
     }
 }
 
-async fn run(shared: &Shared, io: &Io, through: u64, chain: ChainPoint) -> Result<(), DiskError> {
+/// What is to be durable of a checkpoint. Whether that took the space that is set aside for a full
+/// disk.
+async fn run(shared: &Shared, io: &Io, through: u64, chain: ChainPoint) -> Result<bool, DiskError> {
     gather(shared, io).await;
     written_back_through(shared, io, through).await?;
     if !planted::is(Bug::CheckpointBeforeFlush) {
@@ -312,11 +306,11 @@ async fn run(shared: &Shared, io: &Io, through: u64, chain: ChainPoint) -> Resul
     for part in parts.values() {
         builder.push_encoded(part);
     }
-    store(io, &config, &builder.finish()).await?;
+    let reserve_is_spent = store(io, &config, &builder.finish()).await?;
     if !planted::is(Bug::RecycleBeforeCheckpoint) {
         shared.borrow_mut().journal().writer.recycle(through);
     }
-    Ok(())
+    Ok(reserve_is_spent)
 }
 
 async fn gather(shared: &Shared, io: &Io) {
@@ -403,7 +397,8 @@ async fn sync_segments(shared: &Shared, io: &Io) -> Result<(), DiskError> {
     all_flushed(&mut calls).await
 }
 
-/// Closes segments that are complete: real length, indexes, and no descriptor.
+/// Closes segments that are complete: real length, indexes, and no descriptor. Without space for
+/// the indexes a segment keeps its descriptor until there is some.
 async fn close_segments(shared: &Shared, io: &Io) -> Result<(), DiskError> {
     let segments = shared.borrow_mut().segments_to_close();
     for (key, incarnation, base) in segments {
@@ -430,8 +425,13 @@ async fn close_segments(shared: &Shared, io: &Io) -> Result<(), DiskError> {
                 epochs,
             )
         };
-        close_segment(io, file, size, &folder, index.as_ref(), &epochs).await?;
+        let closed = close_segment(io, file, size, &folder, index.as_ref(), &epochs).await;
         let mut state = shared.borrow_mut();
+        if closed == Err(DiskError::NoSpace) {
+            state.found_no_space();
+            continue;
+        }
+        closed?;
         if state.is_same(key, incarnation) {
             let partition = &mut state.partitions[key];
             partition.open.retain(|open| open.base_offset != base);
@@ -442,6 +442,7 @@ async fn close_segments(shared: &Shared, io: &Io) -> Result<(), DiskError> {
 }
 
 /// Gives a complete segment its real length and writes its indexes, all durable, and closes it.
+/// Without space for the indexes it stays open and has its length.
 pub(crate) async fn close_segment(
     io: &Io,
     file: FileId,
@@ -450,10 +451,10 @@ pub(crate) async fn close_segment(
     index: Option<&SegmentIndex>,
     epochs: &LeaderEpochs,
 ) -> Result<(), DiskError> {
-    // First, because only this can lack space, and is then done again.
-    write_side_files(io, folder, index, epochs).await?;
+    // First, because it gives back space.
     done(io.call(DiskOp::Truncate { file, len: size }).await)?;
     flushed(io.call(DiskOp::Sync { file }).await)?;
+    write_side_files(io, folder, index, epochs).await?;
     done(io.call(DiskOp::Close { file }).await)?;
     let path = folder.into();
     flushed(io.call(DiskOp::SyncFolder { path }).await)
@@ -471,9 +472,10 @@ pub(crate) async fn write_side_files(
         let base = index.base_offset();
         let offsets = sillon_log::encode_offset_index(index.entries());
         let times = sillon_log::encode_time_index(index);
+        // In this order: both are needed, and of the second one a part does no harm.
         let offset_path = sillon_log::offset_index_path(folder, base);
-        write_file(io, &offset_path, &offsets).await?;
         write_file(io, &sillon_log::time_index_path(folder, base), &times).await?;
+        write_file(io, &offset_path, &offsets).await?;
     }
     let path = format!("{folder}/{LEADER_EPOCH_FILE}");
     write_file(io, &path, epochs.encode().as_bytes()).await
@@ -491,10 +493,4 @@ fn flushed(result: DiskResult) -> Result<(), DiskError> {
         }),
         Err(error) => Err(error),
     }
-}
-
-/// Makes a checkpoint the one that a restart begins with.
-pub(crate) async fn store(io: &Io, config: &ShardConfig, content: &[u8]) -> Result<(), DiskError> {
-    let folder = journal_folder(config.journal);
-    replace_file(io, &folder, CHECKPOINT, CHECKPOINT_NEW, content).await
 }

@@ -4,8 +4,9 @@
 //! meta.properties               cluster and node id, as Kafka's
 //! sillon.manifest               shard count and journals
 //! metadata.log                  cluster metadata
-//! reserve                       space for a checkpoint on a full disk
-//! journal-<32 hex digits>/      one shard's journal: ring-0 ... ring-3, checkpoint
+//! reserve                       space for metadata, and a checkpoint that grows, on a full disk
+//! journal-<32 hex digits>/      one shard's journal: ring-0 ... ring-3, checkpoint, and
+//!                               checkpoint.new, over which the next one is written
 //! <topic>-<partition>/          segments, indexes, partition.metadata, as Kafka's
 //! ```
 

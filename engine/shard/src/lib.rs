@@ -8,6 +8,7 @@
 mod action;
 mod boot;
 mod checkpoint;
+mod checkpoint_file;
 mod cold;
 mod compaction;
 mod compaction_pass;

@@ -456,7 +456,11 @@ impl RecoveredPartition {
         };
         let index = segment.index.as_ref();
         let epochs = self.log.epochs();
-        close_segment(io, file, segment.size_bytes, &self.folder, index, epochs).await?;
+        match close_segment(io, file, segment.size_bytes, &self.folder, index, epochs).await {
+            // They are made in memory when somebody looks for an offset.
+            Err(DiskError::NoSpace) => done(io.call(DiskOp::Close { file }).await)?,
+            other => other?,
+        }
         self.log.set_index(base, None);
         Ok(())
     }

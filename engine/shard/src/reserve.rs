@@ -1,6 +1,6 @@
-//! Space that is kept for what must be written even on a full disk: the checkpoint that lets the
-//! journal go on, and metadata. It is a file that is removed when space runs out and made again
-//! when there is some.
+//! Space that is kept for what must be written even on a full disk: metadata, and a checkpoint that
+//! has outgrown the room of the one before. It is a file that is removed when space runs out and
+//! made again when there is some.
 
 use sillon_journal::RingLayout;
 
@@ -18,8 +18,8 @@ pub fn reserve_bytes(ring: RingLayout, shards: u16) -> u64 {
     RESERVE_BYTES_MAX.min(journals / 16)
 }
 
-/// Sets the space aside. On a full disk there is none, which is no reason not to start.
-pub(crate) async fn set_aside(io: &Io, len: u64) -> Result<(), DiskError> {
+/// Sets the space aside; false on a full disk, which is no reason not to start.
+pub(crate) async fn set_aside(io: &Io, len: u64) -> Result<bool, DiskError> {
     let file = io.new_file();
     let open = io.call(DiskOp::Open {
         file,
@@ -36,8 +36,8 @@ pub(crate) async fn set_aside(io: &Io, len: u64) -> Result<(), DiskError> {
     let allocated = done(allocate.await);
     done(io.call(DiskOp::Close { file }).await)?;
     match allocated {
-        Err(DiskError::NoSpace) => spend(io).await,
-        other => other,
+        Err(DiskError::NoSpace) => spend(io).await.map(|()| false),
+        other => other.map(|()| true),
     }
 }
 

@@ -9,7 +9,8 @@ use sillon_journal::{ChainPoint, Gather, Incarnation, Writer};
 use sillon_record::{PartitionIncarnation, TopicPartition};
 use slab::Slab;
 
-use crate::checkpoint::{encode, header, store, write_side_files};
+use crate::checkpoint::{encode, header, write_side_files};
+use crate::checkpoint_file::store;
 use crate::compaction::{CompactionState, compact};
 use crate::group::Groups;
 use crate::layout::ring_file;
@@ -317,7 +318,7 @@ async fn begin_life(shared: &Shared, io: &Io, chain: ChainPoint) -> Result<(), D
         }
         (state.config.clone(), builder.finish())
     };
-    store(io, &config, &content).await?;
+    let reserve_is_spent = store(io, &config, &content).await?;
     let mut files = Vec::new();
     for number in 0..config.ring.files {
         let file = io.new_file();
@@ -336,6 +337,7 @@ async fn begin_life(shared: &Shared, io: &Io, chain: ChainPoint) -> Result<(), D
     };
     let capacity = u64::from(config.ring.files) * config.ring.file_bytes;
     let mut state = shared.borrow_mut();
+    state.checkpoint.reserve_is_spent = reserve_is_spent;
     let incarnation = state.config.incarnation;
     state.journal = Some(Journal {
         writer: Writer::new(config.ring, config.journal, incarnation, from),

@@ -18,6 +18,8 @@ pub(crate) struct Space {
 impl State {
     /// Something found no space.
     pub(crate) fn found_no_space(&mut self) {
+        // Others, as the metadata log, may have met the same and used it.
+        self.checkpoint.reserve_is_spent = true;
         let was_full = self.space.refused_ns.replace(self.now.mono_ns).is_some();
         if !was_full {
             let place = self.config.place.clone();

@@ -151,7 +151,9 @@ pub(crate) struct CheckpointState {
     pub(crate) ended_ns: u64,
     /// How many have ended.
     pub(crate) count: u64,
-    /// The space kept for a full disk has been used.
+    /// None begins before this, in ns: the last one found no space.
+    pub(crate) not_before_ns: u64,
+    /// The space kept for a full disk may have been used.
     pub(crate) reserve_is_spent: bool,
     /// Rounds up to this one must be in the segments before write-back may rest.
     pub(crate) target_round: u64,

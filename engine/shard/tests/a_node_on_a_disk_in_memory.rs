@@ -272,14 +272,14 @@ fn a_write_error_refuses_what_waits_and_takes_the_shard_offline() {
 }
 
 #[test]
-fn on_a_full_disk_the_journal_goes_on_by_the_space_that_was_set_aside() {
+fn on_a_full_disk_the_journal_goes_on_in_the_space_of_the_checkpoint_before_the_last() {
     let disk = disk();
     let mut node = Node::start(disk.clone(), config(1), 1);
     let topic = node.create("paiement", 7, 1, &[]);
     let place = partition(topic, 0);
     assert!(disk.borrow().files.contains_key("reserve"));
     let mut acknowledged = Vec::new();
-    // Room for 8 MiB in the segment, and then no more: the ring of 4 MiB needs checkpoints.
+    // Room for 16 MiB in the segment, and then no more: the ring of 4 MiB needs checkpoints.
     for _ in 0..36 {
         acknowledged.push(
             node.produce(place, batch(1, 200_000, None))
@@ -288,8 +288,8 @@ fn on_a_full_disk_the_journal_goes_on_by_the_space_that_was_set_aside() {
         );
         node.tick(10);
     }
-    disk.borrow_mut().is_full = true;
-    for _ in 0..12 {
+    disk.borrow_mut().is_quite_full = true;
+    for _ in 0..60 {
         match node.produce(place, batch(1, 200_000, None)) {
             Some(Ok(appended)) => acknowledged.push(appended),
             Some(Err(refusal)) => assert_eq!(refusal, Refusal::Storage),
@@ -305,7 +305,7 @@ fn on_a_full_disk_the_journal_goes_on_by_the_space_that_was_set_aside() {
             .iter()
             .any(|line| line.contains("no space left on the data folder"))
     );
-    disk.borrow_mut().is_full = false;
+    disk.borrow_mut().is_quite_full = false;
     let mut node = Node::start(disk.clone(), config(1), 2);
     let expected: Vec<i64> = acknowledged
         .iter()
@@ -313,6 +313,65 @@ fn on_a_full_disk_the_journal_goes_on_by_the_space_that_was_set_aside() {
         .collect();
     assert_eq!(node.read_all(place), expected);
     assert!(disk.borrow().files.contains_key("reserve"));
+}
+
+#[test]
+fn a_checkpoint_that_grows_on_a_full_disk_takes_the_space_set_aside_which_is_kept_again_later() {
+    let disk = disk();
+    let mut node = Node::start(disk.clone(), config(1), 1);
+    let topic = node.create("paiement", 7, 1, &[]);
+    let place = partition(topic, 0);
+    node.produce(place, batch(1, 10, None)).unwrap().unwrap();
+    disk.borrow_mut().is_full = true;
+    for id in 0..400 {
+        let producer = Producer { id, epoch: 0 };
+        let appended = node.produce(place, batch(1, 10, Some((producer, 0))));
+        appended.unwrap().unwrap();
+    }
+    let half_a_minute = |node: &mut Node| {
+        for _ in 0..310 {
+            node.tick(100);
+        }
+    };
+    half_a_minute(&mut node);
+    assert!(!disk.borrow().files.contains_key("reserve"));
+    disk.borrow_mut().is_full = false;
+    node.produce(place, batch(1, 10, None)).unwrap().unwrap();
+    half_a_minute(&mut node);
+    assert!(disk.borrow().files.contains_key("reserve"));
+}
+
+#[test]
+fn a_segment_that_is_closed_on_a_full_disk_has_its_length_and_gets_its_indexes_later() {
+    let disk = disk();
+    let configs = [("segment.bytes", "1048576")];
+    let mut node = Node::start(disk.clone(), config(1), 1);
+    let topic = node.create("paiement", 7, 1, &configs);
+    let place = partition(topic, 0);
+    for _ in 0..6 {
+        node.produce(place, batch(1, 200_000, None))
+            .unwrap()
+            .unwrap();
+    }
+    disk.borrow_mut().is_quite_full = true;
+    for _ in 0..310 {
+        node.tick(100);
+    }
+    let len = |path: &str| disk.borrow().files.get(path).map(Vec::len);
+    let log = "paiement-0/00000000000000000000.log";
+    assert!(
+        len(log).is_some_and(|len| len < 1_048_576),
+        "{:?}",
+        len(log)
+    );
+    assert_eq!(node.read_all(place), [0, 1, 2, 3, 4, 5]);
+    disk.borrow_mut().is_quite_full = false;
+    node.produce(place, batch(1, 10, None)).unwrap().unwrap();
+    for _ in 0..310 {
+        node.tick(100);
+    }
+    let index = "paiement-0/00000000000000000000.index";
+    assert!(len(index).is_some_and(|len| len > 0));
 }
 
 #[test]

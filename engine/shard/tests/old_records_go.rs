@@ -135,6 +135,17 @@ fn records_are_deleted_up_to_an_offset_and_stay_deleted_after_a_kill() {
 }
 
 #[test]
+fn on_a_disk_without_any_space_left_deleted_records_give_theirs_back() {
+    let disk = Rc::default();
+    let (mut node, place) = filled(&disk, &[]);
+    disk.borrow_mut().is_quite_full = true;
+    assert_eq!(delete(&mut node, place, None), Some(Ok(Offset(40))));
+    pass(&mut node, 40_000);
+    assert_eq!(logs(&disk), ["00000000000000000038.log"]);
+    node.produce(place, batch(1, 960, None)).unwrap().unwrap();
+}
+
+#[test]
 fn a_deletion_is_answered_when_it_is_flushed_and_not_shown_before() {
     let disk = Rc::default();
     let (mut node, place) = filled(&disk, &[]);
