@@ -267,6 +267,7 @@ pub(crate) async fn extent_end(
     if limit.saturating_sub(begin) <= room {
         return Ok(limit);
     }
+    files.load_index(segment_base).await?;
     let border = files.partition(|partition| {
         let segment = partition.log.segment(segment_base);
         let index = segment.and_then(|segment| segment.index.as_ref());
@@ -276,10 +277,14 @@ pub(crate) async fn extent_end(
         return Ok(border);
     }
     // No border is known so near: whole batches as they fit.
+    let first = files.header(segment_base, begin, limit).await?;
+    if first.size > room {
+        return Ok(if is_first { begin + first.size } else { begin });
+    }
     let mut end = begin;
     let visit = |batch: Passed| {
         let batch_end = batch.position + batch.size;
-        let fits = batch_end - begin <= room || (is_first && end == begin);
+        let fits = batch_end - begin <= room;
         if fits {
             end = batch_end;
         }

@@ -148,6 +148,24 @@ fn the_journal_laps_and_rolled_segments_get_their_indexes() {
     );
 }
 
+#[test]
+fn a_reader_from_the_beginning_of_a_segment_finds_its_way_by_the_index() {
+    let disk = disk();
+    let mut node = Node::start(disk.clone(), config(1), 1);
+    let topic = node.create("paiement", 7, 1, &[("segment.bytes", "4194304")]);
+    let place = partition(topic, 0);
+    for _ in 0..1000 {
+        node.produce(place, batch(8, 1000, None)).unwrap().unwrap();
+        node.tick(1);
+    }
+    node.stop();
+    let mut node = Node::start(disk.clone(), config(1), 2);
+    disk.borrow_mut().segment_bytes_read = 0;
+    assert_eq!(node.read_all(place).len(), 1000);
+    let read = disk.borrow().segment_bytes_read;
+    assert!(read < 100_000, "{read} bytes of segments for 8 MB");
+}
+
 /// Checks that every segment file holds whole batches and nothing else, and has its indexes.
 /// Returns how many there are.
 fn segments_of_real_length(disk: &Rc<RefCell<MemoryDisk>>) -> usize {

@@ -36,6 +36,8 @@ pub struct MemoryDisk {
     /// Holds back every sync.
     pub holds_syncs: bool,
     held: Vec<OpId>,
+    /// Bytes that have been read of segments.
+    pub segment_bytes_read: usize,
     /// Who performs: each has its own names for files.
     shard: usize,
 }
@@ -111,10 +113,15 @@ impl MemoryDisk {
                 position,
                 len,
             } => {
+                let is_segment = self.open[&(self.shard, file)].ends_with(".log");
                 let content = self.content(file);
                 let begin = content.len().min(position as usize);
                 let end = content.len().min((position + len) as usize);
-                return Ok(DiskOutput::Bytes(content[begin..end].to_vec()));
+                let bytes = content[begin..end].to_vec();
+                if is_segment {
+                    self.segment_bytes_read += bytes.len();
+                }
+                return Ok(DiskOutput::Bytes(bytes));
             }
             DiskOp::Sync { .. } | DiskOp::SyncFolder { .. } => {}
             DiskOp::Truncate { file, len } => self.content(file).resize(len as usize, 0),
