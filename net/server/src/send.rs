@@ -10,7 +10,7 @@ use sillon_shard::{Extent, SegmentFile};
 use crate::helper::Helpers;
 use crate::limits::{COLD_PIECE_BYTES, PIECES_MAX, RESUME_BYTES, TURN_BYTES};
 use crate::reply::Piece;
-use crate::sys::{Socket, is_resident, open_segment, read_piece, send_file};
+use crate::sys::{Socket, bring_in, is_resident, open_segment, read_piece, send_file};
 
 /// Reads segment files away from the shards' threads.
 #[derive(Clone)]
@@ -44,7 +44,7 @@ impl ColdReader {
     async fn bring_in(&self, segment: Arc<SegmentFile>, position: u64, len: u64) -> io::Result<()> {
         let read = move || {
             let file = segment.descriptor.get().ok_or(io::ErrorKind::NotFound)?;
-            read_piece(file, position, len as usize).map(drop)
+            bring_in(file, position, len)
         };
         self.helpers.run(read).await.map_err(io::Error::other)?
     }

@@ -1,11 +1,12 @@
 use std::fs::File;
 use std::io::{self, IoSliceMut};
+use std::num::NonZeroU64;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use rustix::fs::{Advice, fadvise, sendfile};
-use rustix::io::{Errno, ReadWriteFlags, preadv2};
+use rustix::io::{Errno, ReadWriteFlags, pread, preadv2, retry_on_intr};
 
 use super::Socket;
 
@@ -32,7 +33,24 @@ pub(crate) fn is_resident(file: impl AsFd, position: u64, len: u64) -> bool {
     is_there(position) && is_there(position + len - 1)
 }
 
-/// Reads a range, which brings it into the page cache. Blocks.
+/// Brings a range into the page cache. Blocks.
+pub(crate) fn bring_in(file: impl AsFd, position: u64, len: u64) -> io::Result<()> {
+    // The device is asked for all of it at once. It is only advice, so that what follows makes
+    // sure, and waits, through memory that does not leave the core's cache.
+    let _ = fadvise(&file, position, NonZeroU64::new(len), Advice::WillNeed);
+    let mut scratch = [0; 16 << 10];
+    let (mut position, end) = (position, position + len);
+    while position < end {
+        let wanted = scratch.len().min((end - position) as usize);
+        match retry_on_intr(|| pread(&file, &mut scratch[..wanted], position))? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            read => position += read as u64,
+        }
+    }
+    Ok(())
+}
+
+/// Reads a range. Blocks when it is not in the page cache.
 pub(crate) fn read_piece(file: impl AsFd, position: u64, len: usize) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; len];
     let file = File::from(file.as_fd().try_clone_to_owned()?);

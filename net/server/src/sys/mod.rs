@@ -4,5 +4,5 @@
 mod files;
 mod socket;
 
-pub(crate) use files::{is_resident, open_segment, read_piece, send_file};
+pub(crate) use files::{bring_in, is_resident, open_segment, read_piece, send_file};
 pub(crate) use socket::Socket;
