@@ -26,16 +26,26 @@ pub fn check_files(
     }
     let mut present = Present::new();
     let mut next: Option<i64> = None;
-    let logs = paths
+    let names = paths
         .iter()
         .filter_map(|path| path.strip_prefix(&folder))
         .filter_map(|name| name.strip_suffix(".log"));
-    for name in logs {
+    let mut logs = Vec::new();
+    for name in names {
+        let base: i64 = name.parse().map_err(|_| {
+            let detail = format!("{folder}{name}.log: no segment has this name");
+            known.violation("wrong-file", detail)
+        })?;
+        logs.push((base, name));
+    }
+    for (at, &(base, name)) in logs.iter().enumerate() {
+        if logs.get(at + 1).is_some_and(|(next, _)| *next <= log_start) {
+            // All of it lies before the log start. It was removed and came back, as far as it had
+            // ever been durable, and is on its way out again.
+            continue;
+        }
         let wrong =
             |what: String| known.violation("wrong-file", format!("{folder}{name}.log: {what}"));
-        let base: i64 = name
-            .parse()
-            .map_err(|_| wrong("no segment has this name".to_owned()))?;
         let content = disk
             .contents(&format!("{folder}{name}.log"))
             .expect("it was listed");
