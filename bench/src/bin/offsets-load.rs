@@ -150,6 +150,7 @@ async fn commit(node: &mut Node<GlommioDisk>, options: &Options, topic: TopicId)
 fn live_bytes(options: &Options) -> u64 {
     let newest = (0..options.partitions).map(|partition| {
         let committed = CommittedOffset {
+            topic_id: TopicId([7; 16]),
             offset: options.commits as i64,
             leader_epoch: -1,
             metadata: "".into(),

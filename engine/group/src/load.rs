@@ -3,10 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use sillon_record::TopicId;
+
 use crate::coordinator::{Coordinator, Readiness};
 use crate::group::{Group, GroupState};
 use crate::join::refused;
 use crate::member::Member;
+use crate::offsets::Slot;
 use crate::records::{GroupMetadata, Key, decode_group, decode_key, decode_offset};
 use crate::turn::Turn;
 use crate::{Effect, GroupError, GroupResponse, Now, Protocol};
@@ -63,12 +66,13 @@ impl Coordinator {
     }
 
     /// The partition has been read to its end: its groups are served from now on. Offsets of
-    /// topics that are not there any more go.
+    /// topics that are not there any more go, also when another topic has the name by now:
+    /// `topic_id` says which one has it.
     pub fn loaded(
         &mut self,
         now: Now,
         partition: i32,
-        topic_exists: impl Fn(&str) -> bool,
+        topic_id: impl Fn(&str) -> Option<TopicId>,
         effects: &mut Vec<Effect>,
     ) {
         self.partitions.insert(partition, Readiness::Loaded);
@@ -83,9 +87,13 @@ impl Coordinator {
                 work: &mut self.work,
                 effects,
             };
+            let is_of = |topic: &str, slot: &Slot| {
+                let committed = slot.committed.as_ref();
+                topic_id(topic).is_some_and(|id| committed.is_none_or(|found| found.is_of(id)))
+            };
             let offsets = group.offsets.all();
             let gone: Vec<(Arc<str>, i32)> = offsets
-                .filter(|(topic, ..)| !topic_exists(topic))
+                .filter(|(topic, _, slot)| !is_of(topic, slot))
                 .map(|(topic, number, _)| (topic.clone(), number))
                 .collect();
             if !gone.is_empty() {

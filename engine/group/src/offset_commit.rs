@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use sillon_record::TopicId;
+
 use crate::coordinator::{Coordinator, InFlight};
 use crate::group::{Group, GroupState};
 use crate::offsets::CommittedOffset;
@@ -199,6 +201,7 @@ impl Group {
                     metadata: partition.metadata.clone(),
                     committed_ms: turn.now.wall_ms,
                     expires_ms,
+                    topic_id: topic.id,
                 };
                 let number = partition.partition;
                 records.push(offset_commit(&self.id, &topic.name, number, &committed));
@@ -314,10 +317,12 @@ fn found(partition: i32, committed: Option<&CommittedOffset>) -> FetchedPartitio
             metadata: committed.metadata.clone(),
         },
         None => FetchedPartition {
+            topic_id: committed.topic_id,
             partition,
             offset: -1,
             leader_epoch: -1,
             metadata: Arc::default(),
         },
     }
+            topic_id: TopicId::ZERO,
 }

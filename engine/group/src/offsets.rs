@@ -1,6 +1,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use sillon_record::TopicId;
+
 /// An offset that is durable in the group's partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CommittedOffset {
@@ -8,6 +10,9 @@ pub struct CommittedOffset {
     pub offset: i64,
     /// The epoch of the record before it; -1 when unknown.
     pub leader_epoch: i32,
+    /// Of which topic of that name; [`TopicId::ZERO`]: the record does not say. Another topic's
+    /// offset is none of the one that has its name now.
+    pub topic_id: TopicId,
     /// What the client wrote beside it.
     pub metadata: Arc<str>,
     /// When it was committed, in ms since the Unix epoch.
@@ -20,6 +25,13 @@ pub struct CommittedOffset {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Slot {
     pub committed: Option<CommittedOffset>,
+impl CommittedOffset {
+    /// Whether it is an offset of that topic, as far as is known.
+    pub(crate) fn is_of(&self, topic: TopicId) -> bool {
+        self.topic_id == topic || self.topic_id == TopicId::ZERO || topic == TopicId::ZERO
+    }
+}
+
     /// Commits on their way into the log.
     pub pending_count: u32,
 }

@@ -1,11 +1,12 @@
 //! The records of `__consumer_offsets`, as Kafka 4 writes and reads them. All integers are
 //! big-endian; a text is an i16 length (-1: null) and UTF-8, bytes are an i32 length and the
-//! bytes. Values of version 4 are in the flexible encoding (KIP-482), which is read and not
-//! written.
+//! bytes. Values of version 4 are in the flexible encoding (KIP-482): a length counts from 1 and is
+//! a varint. Of a group they are read and not written.
 //!
 //! ```text
 //! key of an offset:  i16 = 1 | group text | topic text | partition i32
-//! its value:         i16 = 3 | offset i64 | leader epoch i32 | metadata text | commit time i64
+//! its value:         i16 = 4 | offset i64 | leader epoch i32 | metadata text | commit time i64 |
+//!                    tagged fields: number, each tag | size | bytes (0: the topic's id)
 //!                    i16 = 1 | offset i64 | metadata text | commit time i64 | expiry time i64
 //! key of a group:    i16 = 2 | group text
 //! its value:         i16 = 3 | protocol type text | generation i32 | protocol text or null |
@@ -20,6 +21,7 @@ mod reader;
 use std::sync::Arc;
 
 use reader::Reader;
+use sillon_record::TopicId;
 
 use crate::LogRecord;
 pub use crate::offsets::CommittedOffset;
@@ -28,12 +30,15 @@ const OFFSET_KEY: i16 = 1;
 /// Of Kafka before 0.9.
 const OFFSET_KEY_OLD: i16 = 0;
 const GROUP_KEY: i16 = 2;
-const OFFSET_VALUE: i16 = 3;
+const OFFSET_VALUE: i16 = FLEXIBLE;
 /// The one version with a time of expiry.
 const OFFSET_VALUE_EXPIRING: i16 = 1;
 const GROUP_VALUE: i16 = 3;
 /// First version of a value in the flexible encoding, and the newest that is read.
 const FLEXIBLE: i16 = 4;
+/// The tagged field of an offset's value that says which topic it is of.
+const TOPIC_ID_TAG: u8 = 0;
+const TOPIC_ID_BYTES: usize = 16;
 
 /// What a record is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,20 +104,23 @@ pub fn offset_commit(
     partition: i32,
     committed: &CommittedOffset,
 ) -> LogRecord {
-    let mut value = Vec::with_capacity(32 + committed.metadata.len());
+    let mut value = Vec::with_capacity(48 + committed.metadata.len());
     let version = match committed.expires_ms {
         None => OFFSET_VALUE,
         Some(_) => OFFSET_VALUE_EXPIRING,
     };
     value.extend_from_slice(&version.to_be_bytes());
     value.extend_from_slice(&committed.offset.to_be_bytes());
-    if version == OFFSET_VALUE {
-        value.extend_from_slice(&committed.leader_epoch.to_be_bytes());
-    }
-    put_text(&mut value, &committed.metadata);
-    value.extend_from_slice(&committed.committed_ms.to_be_bytes());
     if let Some(expires_ms) = committed.expires_ms {
+        put_text(&mut value, &committed.metadata);
+        value.extend_from_slice(&committed.committed_ms.to_be_bytes());
         value.extend_from_slice(&expires_ms.to_be_bytes());
+    } else {
+        value.extend_from_slice(&committed.leader_epoch.to_be_bytes());
+        put_varint(&mut value, committed.metadata.len() as u32 + 1);
+        value.extend_from_slice(committed.metadata.as_bytes());
+        value.extend_from_slice(&committed.committed_ms.to_be_bytes());
+        put_topic_id(&mut value, committed.topic_id);
     }
     LogRecord {
         key: offset_key(group, topic, partition),
@@ -181,6 +189,23 @@ fn group_key(group: &str) -> Vec<u8> {
     key
 }
 
+/// The tagged fields of an offset's value.
+fn put_topic_id(out: &mut Vec<u8>, topic: TopicId) {
+    if topic == TopicId::ZERO {
+        return out.push(0);
+    }
+    out.extend_from_slice(&[1, TOPIC_ID_TAG, TOPIC_ID_BYTES as u8]);
+    out.extend_from_slice(&topic.0);
+}
+
+fn put_varint(out: &mut Vec<u8>, mut value: u32) {
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
 /// Texts of requests are held to what an i16 counts when they are decoded.
 fn put_text(out: &mut Vec<u8>, text: &str) {
     put_checked(out, Some(text)).expect("a text of at most 32,767 bytes");
@@ -218,7 +243,8 @@ pub fn decode_key(key: &[u8]) -> Option<Key> {
 pub fn decode_offset(value: &[u8]) -> Option<CommittedOffset> {
     let mut reader = Reader::new(value);
     let version = reader.version(FLEXIBLE)?;
-    let committed = CommittedOffset {
+    let mut committed = CommittedOffset {
+        topic_id: TopicId::ZERO,
         offset: reader.i64()?,
         leader_epoch: match version {
             3.. => reader.i32()?,
@@ -231,7 +257,9 @@ pub fn decode_offset(value: &[u8]) -> Option<CommittedOffset> {
             _ => None,
         },
     };
-    reader.tags()?;
+    if let Some(id) = reader.tag(TOPIC_ID_TAG.into())? {
+        committed.topic_id = TopicId(id.try_into().ok()?);
+    }
     reader.is_at_end().then_some(committed)
 }
 

@@ -1,5 +1,7 @@
 use std::sync::Arc;
 
+use sillon_record::TopicId;
+
 use crate::{CommitTopic, GroupError, GroupState};
 
 /// The answer to a [`crate::GroupRequest`] of the same name.
@@ -90,6 +92,9 @@ pub struct FetchedTopic {
 pub struct FetchedPartition {
     /// Its number.
     pub partition: i32,
+    /// Of which topic of that name the offset is; [`TopicId::ZERO`]: nothing says it. It is none
+    /// of a topic with another id.
+    pub topic_id: TopicId,
     /// The next record to be read; -1: none is committed.
     pub offset: i64,
     /// The epoch of the record before it; -1 when unknown.

@@ -289,8 +289,8 @@ impl State {
             effects,
             ..
         } = &mut self.groups;
-        let topic_exists = |name: &str| image.topic_named(name).is_some();
-        coordinator.loaded(now, partition, topic_exists, effects);
+        let topic_id = |name: &str| image.topic_named(name).map(|topic| topic.id);
+        coordinator.loaded(now, partition, topic_id, effects);
         self.perform_for_groups(io);
     }
 }

@@ -6,6 +6,7 @@ use sillon_group::records::{
     CommittedOffset, GroupMetadata, Key, MemberMetadata, decode_group, decode_key, decode_offset,
     group_metadata, group_tombstone, offset_commit, offset_tombstone,
 };
+use sillon_record::TopicId;
 
 use crate::target::{Outcome, Target, about, outcome};
 
@@ -30,6 +31,7 @@ impl Target for OffsetsTopic {
         ];
         for expires_ms in [None, Some(99)] {
             let committed = CommittedOffset {
+                topic_id: TopicId([7; 16]),
                 offset: 42,
                 leader_epoch: 1,
                 metadata: Arc::from("here"),
@@ -63,7 +65,7 @@ impl Target for OffsetsTopic {
         let mut seeds: Vec<_> = seeds
             .map(|record| joined(&record.key, record.value.as_deref().unwrap_or_default()))
             .collect();
-        // The flexible encoding, which is only read.
+        // The flexible encoding, which is only read of a group.
         let newest = [
             0, 4, 9, b'c', b'o', b'n', b's', b'u', b'm', b'e', b'r', 0, 0, 0, 7,
         ];

@@ -94,14 +94,23 @@ impl<'a> Reader<'a> {
 
     /// Passes over tagged fields.
     pub(super) fn tags(&mut self) -> Option<()> {
+        self.tag(u32::MAX).map(|_| ())
+    }
+
+    /// Passes over tagged fields but one, whose bytes it returns when it is there.
+    pub(super) fn tag(&mut self, wanted: u32) -> Option<Option<&'a [u8]>> {
+        let mut found = None;
         if !self.is_flexible {
-            return Some(());
+            return Some(found);
         }
         for _ in 0..self.varint()? {
-            self.varint()?;
+            let tag = self.varint()?;
             let size = self.varint()?;
-            self.take(size as usize)?;
+            let bytes = self.take(size as usize)?;
+            if tag == wanted {
+                found = Some(bytes);
+            }
         }
-        Some(())
+        Some(found)
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use sillon_group::*;
+use sillon_record::TopicId;
 
 /// A subscription of version 1 to one topic.
 pub fn subscription(topic: &str) -> Arc<[u8]> {
@@ -30,6 +31,8 @@ pub struct House {
     replies: BTreeMap<u128, GroupResponse>,
     next: u128,
     config: GroupConfig,
+    /// What a coordinator that takes over knows topics by.
+    pub topic_id: TopicId,
 }
 
 pub const GROUP: &str = "harvest";
@@ -57,6 +60,7 @@ impl House {
             replies: BTreeMap::new(),
             next: 1,
             config,
+            topic_id: TopicId::ZERO,
         }
     }
 
@@ -66,9 +70,9 @@ impl House {
         self.coordinator = coordinator(self.config, &self.log);
         let mut effects = Vec::new();
         for partition in 0..PARTITIONS {
-            let loaded = |topic: &str| topic != "ploughed-under";
+            let topic = |name: &str| (name != "ploughed-under").then_some(self.topic_id);
             self.coordinator
-                .loaded(self.now, partition, loaded, &mut effects);
+                .loaded(self.now, partition, topic, &mut effects);
         }
         self.perform(effects);
     }
@@ -293,7 +297,8 @@ fn coordinator(config: GroupConfig, log: &[LogRecord]) -> Coordinator {
             }
         }
         if log.is_empty() {
-            coordinator.loaded(Now::default(), partition, |_| true, &mut Vec::new());
+            let topic = |_: &str| Some(TopicId::ZERO);
+            coordinator.loaded(Now::default(), partition, topic, &mut Vec::new());
         }
     }
     coordinator

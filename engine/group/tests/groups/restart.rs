@@ -1,5 +1,6 @@
 use sillon_group::records::*;
 use sillon_group::*;
+use sillon_record::TopicId;
 
 use crate::house::*;
 
@@ -92,6 +93,22 @@ fn offsets_of_topics_that_went_meanwhile_are_dropped_when_they_are_loaded() {
 }
 
 #[test]
+fn offsets_of_another_topic_of_the_name_are_dropped_when_they_are_loaded() {
+    let mut house = House::new();
+    let mut of_old = commit("furrow", 1);
+    of_old.topics[0].id = TopicId([7; 16]);
+    let id = house.commit(of_old);
+    house.committed(id).unwrap();
+    house.topic_id = TopicId([7; 16]);
+    house.restart();
+    assert_eq!(house.offset("furrow"), 1);
+    house.topic_id = TopicId([8; 16]);
+    house.restart();
+    assert_eq!(house.offset("furrow"), -1);
+    assert_eq!(house.log.last().unwrap().value, None);
+}
+
+#[test]
 fn records_that_are_not_known_are_passed_over() {
     let mut coordinator = Coordinator::new(GroupConfig::default());
     coordinator.loading(0);
@@ -119,13 +136,21 @@ fn every_version_of_a_value_that_kafka_has_written_is_read() {
         value.extend_from_slice(&1_000i64.to_be_bytes());
         match version {
             1 => value.extend_from_slice(&2_000i64.to_be_bytes()),
-            4 => value.extend_from_slice(b"\x01\x00\x02xy"),
+            4 => {
+                value.extend_from_slice(b"\x02\x00\x10");
+                value.extend_from_slice(&[7; 16]);
+                value.extend_from_slice(b"\x05\x02xy");
+            }
             _ => {}
         }
         decode_offset(&value)
     };
     for version in 0..=4 {
         let expected = CommittedOffset {
+            topic_id: match version {
+                4 => TopicId([7; 16]),
+                _ => TopicId::ZERO,
+            },
             offset: 42,
             leader_epoch: if version >= 3 { 7 } else { -1 },
             metadata: "m".into(),

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::node::{MemoryDisk, Node, config};
+use crate::node::{BROKER, MemoryDisk, Node, config};
 use sillon_controller::MetadataRecord;
 use sillon_group::{
     CommitPartition, CommitTopic, GroupError, GroupRequest, GroupResponse, GroupState, JoinGroup,
@@ -89,6 +89,11 @@ impl Groups {
     }
 
     fn offset(&mut self, group: &str) -> Result<i64, GroupError> {
+        self.found(group).map(|(_, offset)| offset)
+    }
+
+    /// The offset, and the topic that it is of.
+    fn found(&mut self, group: &str) -> Result<(TopicId, i64), GroupError> {
         let question = OffsetFetch {
             group_id: group.into(),
             topics: Some(vec![("furrow".into(), vec![0])]),
@@ -97,7 +102,8 @@ impl Groups {
         match self.take(key) {
             Some(GroupResponse::OffsetFetch(mut answers)) => {
                 let topics = answers.remove(0)?;
-                Ok(topics[0].partitions[0].offset)
+                let found = &topics[0].partitions[0];
+                Ok((found.topic_id, found.offset))
             }
             other => panic!("a question for offsets answers {other:?}"),
         }
@@ -271,6 +277,58 @@ fn the_offsets_of_a_deleted_topic_go_for_good() {
     assert_eq!(error, Some(Some(GroupError::UnknownTopicOrPartition)));
     let mut groups = groups.restart(2, false);
     assert_eq!(groups.offset(GROUP), Ok(-1));
+}
+
+/// The topic goes, and another one gets its name.
+fn created_again(groups: &Groups, new: TopicId) -> Vec<MetadataRecord> {
+    vec![
+        MetadataRecord::TopicRemoved { id: groups.topic },
+        MetadataRecord::Topic {
+            id: new,
+            name: "furrow".to_owned(),
+        },
+        MetadataRecord::Partition {
+            topic: new,
+            partition: 0,
+            incarnation: groups.node.shards[0].image().next_incarnation(),
+            replicas: vec![BROKER],
+        },
+    ]
+}
+
+#[test]
+fn the_offsets_of_a_deleted_topic_are_not_those_of_the_next_one_of_its_name() {
+    let new = TopicId([8; 16]);
+    for is_killed_at_once in [false, true] {
+        let mut groups = Groups::new();
+        let key = groups.commit(GROUP, 5);
+        assert_eq!(groups.committed(key), Some(None));
+        let records = created_again(&groups, new);
+        if is_killed_at_once {
+            // Before any shard has heard of it: nothing forgets the old offsets.
+            groups.node.durable_metadata(&records).unwrap();
+        } else {
+            groups.node.disk.borrow_mut().holds_syncs = true;
+            let late = groups.commit(GROUP, 6);
+            groups.node.metadata(records);
+            for _ in 0..2 {
+                // A client is not shown an offset of another topic's id.
+                let (found, offset) = groups.found(GROUP).unwrap();
+                assert!(found != new || offset == -1, "{offset}");
+                for shard in 0..usize::from(SHARDS) {
+                    groups.node.release_syncs(shard);
+                }
+            }
+            assert!(groups.committed(late).is_some());
+        }
+        let mut groups = groups.restart(2, false);
+        groups.topic = new;
+        assert_eq!(groups.offset(GROUP), Ok(-1));
+        let key = groups.commit(GROUP, 1);
+        assert_eq!(groups.committed(key), Some(None));
+        let mut groups = groups.restart(3, false);
+        assert_eq!(groups.found(GROUP), Ok((new, 1)));
+    }
 }
 
 #[test]

@@ -355,8 +355,18 @@ impl Node {
 
     /// The same, on a disk that may have no space for them.
     pub fn try_metadata(&mut self, records: Vec<MetadataRecord>) -> Result<(), DiskError> {
+        self.durable_metadata(&records)?;
+        let records: Arc<[MetadataRecord]> = records.into();
+        for shard in 0..self.shards.len() {
+            self.event(shard, Event::Metadata(records.clone()));
+        }
+        Ok(())
+    }
+
+    /// Makes records durable, of which no shard hears before the next start.
+    pub fn durable_metadata(&mut self, records: &[MetadataRecord]) -> Result<(), DiskError> {
         let mut actions = Vec::new();
-        self.metadata.append(&records, &mut actions);
+        self.metadata.append(records, &mut actions);
         let mut ended = None;
         while let Some(action) = actions.pop() {
             if let Action::Disk { op, io } = action {
@@ -367,12 +377,7 @@ impl Node {
                 }
             }
         }
-        ended.expect("an append ends")?;
-        let records: Arc<[MetadataRecord]> = records.into();
-        for shard in 0..self.shards.len() {
-            self.event(shard, Event::Metadata(records.clone()));
-        }
-        Ok(())
+        ended.expect("an append ends")
     }
 
     pub fn create(

@@ -10,6 +10,7 @@ use sillon_protocol::message::offset_fetch_response::{
     OffsetFetchResponseTopic, OffsetFetchResponseTopics,
 };
 use sillon_protocol::message::{OffsetFetchRequest, OffsetFetchResponse, StrBytes, Uuid};
+use sillon_record::TopicId;
 use sillon_runtime::Call;
 use sillon_shard::ShardId;
 
@@ -63,7 +64,12 @@ pub(in crate::api) async fn take_up(
         }
         let fetched = fetched.into_iter().flatten();
         let response = context.core.with_image(|image| {
-            let groups: Vec<(&Question, Fetched)> = questions.iter().zip(fetched).collect();
+            let mut groups: Vec<(&Question, Fetched)> = questions.iter().zip(fetched).collect();
+            for (question, fetched) in &mut groups {
+                if let Ok(topics) = fetched {
+                    hide_old(image, question.fetch.topics.is_none(), topics);
+                }
+            }
             answer(image, &groups, version)
         });
         respond(&asked, &response)
@@ -135,6 +141,28 @@ fn questions(image: &Image, request: &OffsetFetchRequest, version: i16) -> Vec<Q
     groups.collect()
 }
 
+/// Hides offsets of topics that went and whose names others have by now: their tombstones may be on
+/// their way. Where all offsets are asked for, they are left out.
+fn hide_old(image: &Image, asks_for_all: bool, topics: &mut Vec<FetchedTopic>) {
+    for topic in topics.iter_mut() {
+        let Some(current) = image.topic_named(&topic.name).map(|found| found.id) else {
+            continue;
+        };
+        let is_old = |partition: &FetchedPartition| {
+            partition.topic_id != TopicId::ZERO && partition.topic_id != current
+        };
+        if asks_for_all {
+            topic.partitions.retain(|partition| !is_old(partition));
+        }
+        for partition in topic.partitions.iter_mut().filter(|p| is_old(p)) {
+            *partition = nothing(partition.partition);
+        }
+    }
+    if asks_for_all {
+        topics.retain(|topic| !topic.partitions.is_empty());
+    }
+}
+
 fn answer(image: &Image, groups: &[(&Question, Fetched)], version: i16) -> OffsetFetchResponse {
     let mut response = OffsetFetchResponse::default();
     if version >= FIRST_VERSION_WITH_GROUPS {
@@ -169,6 +197,7 @@ fn answer(image: &Image, groups: &[(&Question, Fetched)], version: i16) -> Offse
 fn nothing(partition: i32) -> FetchedPartition {
     FetchedPartition {
         partition,
+        topic_id: TopicId::ZERO,
         offset: -1,
         leader_epoch: -1,
         metadata: Default::default(),
@@ -252,6 +281,7 @@ fn partition(fetched: &FetchedPartition, error_code: i16) -> OffsetFetchResponse
 #[cfg(test)]
 mod tests {
     use bytes::BytesMut;
+    use sillon_controller::MetadataRecord;
     use sillon_protocol::{Api, message};
 
     use super::*;
@@ -270,6 +300,7 @@ mod tests {
             name: "furrow".into(),
             partitions: vec![FetchedPartition {
                 partition: 0,
+                topic_id: TopicId::ZERO,
                 offset: 5,
                 leader_epoch: 2,
                 metadata: "seen".into(),
@@ -285,5 +316,35 @@ mod tests {
                 message::encode_response(&mut out, version, 0, &response).unwrap();
             }
         }
+    }
+
+    #[test]
+    fn offsets_of_the_last_topic_of_a_name_are_not_told_for_the_next_one() {
+        let (old, new) = (TopicId([7; 16]), TopicId([8; 16]));
+        let mut image = Image::default();
+        image.apply(&MetadataRecord::Topic {
+            id: new,
+            name: "furrow".to_owned(),
+        });
+        let partitions = [old, new, TopicId::ZERO].map(|topic_id| FetchedPartition {
+            topic_id,
+            offset: 5,
+            ..nothing(0)
+        });
+        let fetched = ["furrow", "gone"].map(|name| FetchedTopic {
+            name: name.into(),
+            partitions: partitions.to_vec(),
+        });
+        for (asks_for_all, expected) in [(false, &[-1, 5, 5][..]), (true, &[5, 5])] {
+            let mut topics = fetched.to_vec();
+            hide_old(&image, asks_for_all, &mut topics);
+            let offsets = topics[0].partitions.iter().map(|p| p.offset);
+            assert_eq!(offsets.collect::<Vec<_>>(), expected);
+            assert_eq!(topics[1], fetched[1], "which id it had is not known");
+        }
+        let mut topics = fetched.to_vec();
+        topics[0].partitions.truncate(1);
+        hide_old(&image, true, &mut topics);
+        assert_eq!(topics, fetched[1..]);
     }
 }
