@@ -90,6 +90,7 @@ impl Coordinator {
                 group.offsets.remove(topic, *partition);
             }
         }
+        group.count_memory(&mut self.work);
         if is_partial {
             return;
         }
@@ -106,6 +107,7 @@ impl Group {
     pub(crate) fn append_deletion(&mut self, turn: &mut Turn<'_>, request: Option<RequestId>) {
         self.is_deleting = true;
         self.pending.clear();
+        self.has_other_members = true;
         let offsets = self.offsets.all();
         let offsets: Vec<(Arc<str>, i32)> = offsets
             .map(|(topic, partition, _)| (topic.clone(), partition))

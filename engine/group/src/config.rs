@@ -17,6 +17,10 @@ pub struct GroupConfig {
     pub offsets_retention_ms: i64,
     /// `offsets.retention.check.interval.ms`
     pub retention_check_interval_ms: u64,
+    /// What the groups of one coordinator may take in memory, in bytes. What would make them
+    /// larger beyond it is COORDINATOR_NOT_AVAILABLE, which clients try again; members that join
+    /// again and offsets that move on are no larger than before.
+    pub memory_bytes_max: u64,
 }
 
 impl Default for GroupConfig {
@@ -30,6 +34,7 @@ impl Default for GroupConfig {
             offset_metadata_max: 4_096,
             offsets_retention_ms: 7 * 24 * 3_600_000,
             retention_check_interval_ms: 600_000,
+            memory_bytes_max: u64::MAX,
         }
     }
 }
@@ -38,10 +43,6 @@ impl Default for GroupConfig {
 /// heartbeat with, and clients that lost their connection would pile up. As in Kafka.
 pub(crate) const NEW_MEMBER_JOIN_MS: u64 = 300_000;
 
-/// Groups that one coordinator holds; a new one beyond is COORDINATOR_NOT_AVAILABLE. A group of
-/// one member takes about 2 KiB, so this is 200 MiB at the worst.
-pub(crate) const GROUPS_MAX: usize = 100_000;
-
-/// Members that have been given an id and have not joined with it, of one group: each takes about
-/// 200 bytes until its session timeout.
+/// Members that have been given an id and have not joined with it, of one group: they hold up its
+/// rebalances until their session timeout.
 pub(crate) const PENDING_MEMBERS_MAX: usize = 10_000;

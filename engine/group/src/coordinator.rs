@@ -1,7 +1,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::config::GROUPS_MAX;
 use crate::group::Group;
 use crate::join::refused;
 use crate::offsets::CommittedOffset;
@@ -342,9 +341,7 @@ impl Coordinator {
 
     pub(crate) fn new_group(&mut self, group_id: &Arc<str>) -> Result<Arc<str>, GroupError> {
         let partition = self.partition(group_id)?;
-        if self.groups.len() >= GROUPS_MAX {
-            return Err(GroupError::NotAvailable);
-        }
+        self.check_room_for_group(group_id)?;
         let group = Group::new(group_id.clone(), partition);
         self.groups.insert(group_id.clone(), group);
         Ok(group_id.clone())
@@ -387,6 +384,7 @@ impl Coordinator {
             effects,
         };
         work(group, &mut turn);
+        group.count_memory(&mut self.work);
         if group.is_blank() {
             self.forget(id);
         }
@@ -409,6 +407,7 @@ impl Coordinator {
     pub(crate) fn forget(&mut self, id: &str) -> Option<Group> {
         let group = self.groups.remove(id)?;
         self.work.timers.remove(&(group.timer_ns, group.id.clone()));
+        self.work.memory_bytes -= group.counted_bytes;
         Some(group)
     }
 }

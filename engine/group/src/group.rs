@@ -88,6 +88,12 @@ pub(crate) struct Group {
     pub appends: usize,
     /// It is being deleted: its tombstones are on their way.
     pub is_deleting: bool,
+    /// Somebody came, went or said something else since its members were counted.
+    pub has_other_members: bool,
+    /// What its members took when they were counted, in bytes.
+    pub members_bytes: u64,
+    /// What the coordinator counts for it, in bytes.
+    pub counted_bytes: u64,
 }
 
 impl Group {
@@ -112,6 +118,9 @@ impl Group {
             timer_ns: u64::MAX,
             appends: 0,
             is_deleting: false,
+            has_other_members: false,
+            members_bytes: 0,
+            counted_bytes: 0,
         }
     }
 

@@ -34,6 +34,7 @@ impl Group {
         let pending = self.pending.len();
         self.pending.retain(|_, deadline_ns| *deadline_ns > now_ns);
         if self.pending.len() < pending {
+            self.has_other_members = true;
             self.maybe_complete_join(turn);
         }
         let silent: Vec<Arc<str>> = self

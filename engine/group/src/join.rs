@@ -31,6 +31,8 @@ impl Group {
                 request,
                 refused(member_id, GroupError::InconsistentProtocol),
             );
+        } else if let Err(error) = turn.work.check_room(turn.config, self.added_by(&join)) {
+            turn.reply(request, refused(member_id, error));
         } else if member_id.is_empty() {
             self.join_new(turn, request, join);
         } else {
@@ -67,6 +69,7 @@ impl Group {
             }
             let deadline_ns = turn.now.in_ms(join.session_timeout_ms.max(0) as u64);
             self.pending.insert(member_id.clone(), deadline_ns);
+            self.has_other_members = true;
             self.arm(turn.work, deadline_ns);
             turn.reply(request, refused(member_id, GroupError::MemberIdRequired));
         } else {
@@ -114,6 +117,7 @@ impl Group {
         join: JoinGroup,
     ) {
         self.pending.remove(&member_id);
+        self.has_other_members = true;
         if self.members.is_empty() {
             self.protocol_type = Some(join.protocol_type.clone());
         }
@@ -144,6 +148,7 @@ impl Group {
         join: JoinGroup,
     ) {
         let member = self.members.get_mut(member_id).expect("a known member");
+        self.has_other_members = true;
         member.protocols = join.protocols;
         member.session_timeout_ms = join.session_timeout_ms;
         member.rebalance_timeout_ms = join.rebalance_timeout_ms;

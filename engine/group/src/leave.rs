@@ -32,6 +32,7 @@ impl Group {
             let current = instance_id.and_then(|id| self.static_members.get(id));
             current.cloned().ok_or(GroupError::UnknownMember)?
         } else if self.pending.remove(&leaving.member_id).is_some() {
+            self.has_other_members = true;
             return Ok(());
         } else {
             self.check_member(&leaving.member_id, leaving.instance_id.as_ref())?;

@@ -20,6 +20,7 @@ mod join;
 mod leave;
 mod load;
 mod member;
+mod memory;
 mod offset_commit;
 mod offsets;
 mod partition;

@@ -103,6 +103,7 @@ impl Coordinator {
             for member in members {
                 group.renew_session(&mut turn, &member);
             }
+            group.count_memory(&mut self.work);
             if group.is_blank() {
                 blank.push(group.id.clone());
             }
@@ -158,10 +159,12 @@ impl Coordinator {
         let offsets = std::mem::take(&mut group.offsets);
         *group = Group {
             offsets,
+            has_other_members: true,
+            counted_bytes: group.counted_bytes,
             ..Group::new(group.id.clone(), group.partition)
         };
         if group.offsets.is_empty() {
-            self.groups.remove(id);
+            self.forget(id);
         }
     }
 }
@@ -177,6 +180,7 @@ impl Group {
         self.state_since_ms = (metadata.state_since_ms >= 0).then_some(metadata.state_since_ms);
         let protocol_type = metadata.protocol_type;
         self.protocol_type = (!protocol_type.is_empty()).then_some(protocol_type);
+        self.has_other_members = true;
         self.generation = metadata.generation;
         self.leader = metadata.leader;
         self.members = BTreeMap::new();

@@ -183,6 +183,11 @@ impl Group {
 
     fn commit(&mut self, turn: &mut Turn<'_>, request: RequestId, mut commit: OffsetCommit) {
         self.renew_session(turn, &commit.member_id);
+        let added_bytes = self.added_by_commit(&commit.topics);
+        if let Err(error) = turn.work.check_room(turn.config, added_bytes) {
+            let topics = all_refused(commit.topics, error);
+            return turn.reply(request, GroupResponse::OffsetCommit(topics));
+        }
         let mut offsets = Vec::new();
         let mut records = Vec::new();
         let expires_ms = commit
@@ -196,12 +201,12 @@ impl Group {
                     continue;
                 }
                 let committed = CommittedOffset {
+                    topic_id: topic.id,
                     offset: partition.offset,
                     leader_epoch: partition.leader_epoch,
                     metadata: partition.metadata.clone(),
                     committed_ms: turn.now.wall_ms,
                     expires_ms,
-                    topic_id: topic.id,
                 };
                 let number = partition.partition;
                 records.push(offset_commit(&self.id, &topic.name, number, &committed));
@@ -312,17 +317,17 @@ fn found(partition: i32, committed: Option<&CommittedOffset>) -> FetchedPartitio
     match committed {
         Some(committed) => FetchedPartition {
             partition,
+            topic_id: committed.topic_id,
             offset: committed.offset,
             leader_epoch: committed.leader_epoch,
             metadata: committed.metadata.clone(),
         },
         None => FetchedPartition {
-            topic_id: committed.topic_id,
             partition,
+            topic_id: TopicId::ZERO,
             offset: -1,
             leader_epoch: -1,
             metadata: Arc::default(),
         },
     }
-            topic_id: TopicId::ZERO,
 }

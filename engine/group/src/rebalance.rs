@@ -176,6 +176,7 @@ impl Group {
     pub(crate) fn remove_member(&mut self, member_id: &str) -> Option<Member> {
         self.pending_sync.remove(member_id);
         let member = self.members.remove(member_id)?;
+        self.has_other_members = true;
         if let Some(instance_id) = &member.instance_id
             && self.static_members.get(instance_id) == Some(&member.id)
         {

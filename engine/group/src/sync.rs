@@ -3,6 +3,7 @@ use std::sync::Arc;
 
 use crate::coordinator::InFlight;
 use crate::group::{Group, GroupState};
+use crate::memory::added_by_assignment;
 use crate::turn::{RequestId, Turn};
 use crate::{AppendError, GroupError, GroupResponse, SyncGroup, Synced};
 
@@ -67,7 +68,10 @@ impl Group {
         };
         let assigned = self.members.keys().map(|id| (id.clone(), of(id)));
         let assigned: BTreeMap<Arc<str>, Arc<[u8]>> = assigned.collect();
-        match self.metadata_record(|member| assigned[&member.id].clone()) {
+        let added_bytes = added_by_assignment(assigned.values(), self.members.values());
+        let room = turn.work.check_room(turn.config, added_bytes);
+        let record = self.metadata_record(|member| assigned[&member.id].clone());
+        match room.and(record) {
             Ok(record) => {
                 self.assigning = Some(self.generation);
                 let what = InFlight::Assignment {
@@ -96,6 +100,7 @@ impl Group {
         if let Err(error) = result {
             return self.assignment_failed(turn, error.for_client(GroupError::GroupTooLarge));
         }
+        self.has_other_members = true;
         for (member_id, assignment) in assigned {
             if let Some(member) = self.members.get_mut(&member_id) {
                 member.assignment = assignment;
@@ -121,6 +126,7 @@ impl Group {
 
     /// Nobody gets an assignment in this generation.
     pub(crate) fn refuse_syncs(&mut self, turn: &mut Turn<'_>, error: GroupError) {
+        self.has_other_members = true;
         let ids: Vec<Arc<str>> = self.members.keys().cloned().collect();
         for id in ids {
             let member = self.members.get_mut(&id).expect("listed above");

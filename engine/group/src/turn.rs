@@ -67,6 +67,10 @@ pub(crate) struct Work {
     pub parked: BTreeMap<RequestId, Arc<str>>,
     /// Appends by their token.
     pub in_flight: BTreeMap<u64, InFlight>,
+    /// What all groups take, in bytes.
+    pub memory_bytes: u64,
+    /// Times that something was refused because it would have been too much.
+    pub memory_refusals: u64,
     next_token: u64,
 }
 

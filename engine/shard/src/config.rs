@@ -94,6 +94,8 @@ pub struct ShardMemory {
     pub producers_max: usize,
     /// What a pass of compaction remembers of keys at most, in bytes. Taken only while one runs.
     pub compaction_bytes: u64,
+    /// Consumer groups, in bytes. Beyond it they are not allowed to grow.
+    pub groups_bytes: u64,
 }
 
 impl ShardMemory {
@@ -102,7 +104,8 @@ impl ShardMemory {
 
     /// Splits a node's `--memory` over its shards: a quarter for what is not written back yet, a
     /// quarter for the tail and an eighth for responses on their way out, all of them in chunks; a
-    /// sixteenth for producers' state and one for compaction. The rest is for the server.
+    /// sixteenth for producers' state and one for compaction, three quarters of one for groups. The
+    /// rest is for the server.
     pub fn of(memory_bytes: u64, shards: u16) -> ShardMemory {
         let share = memory_bytes / u64::from(shards.max(1));
         ShardMemory {
@@ -111,6 +114,7 @@ impl ShardMemory {
             chunk_bytes: share / 8 * 5,
             producers_max: (share / 16 / Self::PRODUCER_BYTES) as usize,
             compaction_bytes: share / 16,
+            groups_bytes: share / 64 * 3,
         }
     }
 }

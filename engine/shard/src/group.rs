@@ -15,7 +15,8 @@ use sillon_record::{
 use crate::procedure::Io;
 use crate::state::State;
 use crate::{
-    GroupCall, OFFSETS_TOPIC, Outcome, Produce, ProduceEntry, Refusal, Request, ShardId, Ticket,
+    GroupCall, LogLevel, OFFSETS_TOPIC, Outcome, Produce, ProduceEntry, Refusal, Request, ShardId,
+    Ticket,
 };
 
 /// The "shard" whose tickets are the coordinator's own appends.
@@ -36,7 +37,13 @@ pub(crate) struct Groups {
     pub(crate) effects: Vec<Effect>,
     builder: BatchBuilder,
     scratch: Scratch,
+    /// Refusals for want of memory that have been told of, and when, in ns.
+    told_refusals: u64,
+    told_ns: u64,
 }
+
+/// How often a lack of memory is told of, in ns.
+const TELL_AGAIN_NS: u64 = 60_000_000_000;
 
 impl Groups {
     pub(crate) fn new(config: GroupConfig) -> Groups {
@@ -49,7 +56,26 @@ impl Groups {
             effects: Vec::new(),
             builder: BatchBuilder::new(Compression::None),
             scratch: Scratch::default(),
+            told_refusals: 0,
+            told_ns: 0,
         }
+    }
+
+    /// What there is to say of groups that may not grow.
+    fn shortage(&mut self, now_ns: u64) -> Option<String> {
+        let refusals = self.coordinator.memory_refusals();
+        let is_due = self.told_ns == 0 || now_ns >= self.told_ns + TELL_AGAIN_NS;
+        if refusals == self.told_refusals || !is_due {
+            return None;
+        }
+        let new = refusals - self.told_refusals;
+        (self.told_refusals, self.told_ns) = (refusals, now_ns);
+        Some(format!(
+            "consumer groups take all of their memory ({} bytes on this shard): {new} requests \
+             that would have made them larger were answered COORDINATOR_NOT_AVAILABLE; raise \
+             --memory, or delete groups",
+            self.coordinator.memory_bytes()
+        ))
     }
 
     /// An append of the coordinator has ended.
@@ -100,6 +126,9 @@ impl State {
             ..
         } = &mut self.groups;
         coordinator.handle(now, request_id(ticket), request, effects);
+        if let Some(message) = self.groups.shortage(now.mono_ns) {
+            self.log(LogLevel::Warn, message);
+        }
         self.perform_for_groups(io);
     }
 

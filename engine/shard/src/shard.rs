@@ -5,6 +5,7 @@ use std::rc::{Rc, Weak};
 use sillon_buffer::Pool;
 use sillon_buffer::planted::{self, Bug};
 use sillon_controller::Image;
+use sillon_group::GroupConfig;
 use sillon_journal::{ChainPoint, Gather, Incarnation, Writer};
 use sillon_record::{PartitionIncarnation, TopicPartition};
 use slab::Slab;
@@ -41,7 +42,10 @@ impl Shard {
         let state = Rc::new_cyclic(|shared: &Weak<RefCell<State>>| {
             let pool = Pool::with_budget(config.memory.chunk_bytes as usize);
             RefCell::new(State {
-                groups: Groups::new(config.groups),
+                groups: Groups::new(GroupConfig {
+                    memory_bytes_max: config.memory.groups_bytes,
+                    ..config.groups
+                }),
                 shared: shared.clone(),
                 config,
                 now,

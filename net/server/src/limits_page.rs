@@ -303,12 +303,55 @@ fn answers() -> Vec<Row> {
     ]
 }
 
-fn sections() -> [(&'static str, Vec<Row>); 4] {
+fn groups() -> Vec<Row> {
+    let memory = "engine/group/tests/groups/memory.rs";
+    vec![
+        row(
+            "Members, assignments and offsets of all groups",
+            "3/64 of `--memory`, over the shards",
+            "COORDINATOR_NOT_AVAILABLE for what would make a group larger",
+            (
+                memory,
+                "a_flood_of_groups_is_refused_and_those_there_are_go_on",
+            ),
+        ),
+        row(
+            "Members of a group (`group.max.size`)",
+            i32::MAX,
+            "GROUP_MAX_SIZE_REACHED",
+            (
+                "engine/group/tests/groups/joining.rs",
+                "a_group_takes_no_more_members_than_it_may_have",
+            ),
+        ),
+        row(
+            "Text beside an offset (`offset.metadata.max.bytes`)",
+            "4096 characters",
+            "OFFSET_METADATA_TOO_LARGE",
+            (
+                "engine/group/tests/groups/offsets.rs",
+                "metadata_and_leader_epoch_are_kept_and_long_metadata_is_refused",
+            ),
+        ),
+        row(
+            "Offsets of a commit, as records",
+            "1 MiB, as a batch",
+            "INVALID_COMMIT_OFFSET_SIZE",
+            (
+                "engine/group/tests/groups/offsets.rs",
+                "a_commit_that_is_not_durable_changes_nothing",
+            ),
+        ),
+    ]
+}
+
+fn sections() -> [(&'static str, Vec<Row>); 5] {
     [
         ("Connections", connections()),
         ("Requests", requests()),
         ("Names and counts", names_and_counts()),
         ("Answers", answers()),
+        ("Consumer groups", groups()),
     ]
 }
 

@@ -9,8 +9,8 @@ use crate::broker_args::BrokerArgs;
 use crate::configuration::ConnectionLimits;
 
 /// The parts of `--memory` that belong to the server; those of the shards are
-/// [`ShardMemory::of`]. Together with those they are 15/16: a part for what is counted one by one (groups,
-/// waiting requests) stays free.
+/// [`ShardMemory::of`]. Together with those they are 63/64: a part for what is counted one by one
+/// (waiting requests) stays free.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MemoryBudget {
     /// Frames of requests that have not been worked on yet, in bytes: 3/16.
@@ -141,11 +141,16 @@ fn within(memory: u64, shards: u16) -> Vec<Part> {
         of_shard.compaction_bytes * count,
         "1/16: keys of a pass, while one runs",
     ));
+    parts.push(part(
+        "consumer groups",
+        of_shard.groups_bytes * count,
+        "3/64: members, assignments, offsets; beyond it no group grows",
+    ));
     let taken: u64 = parts.iter().map(|part| part.bytes).sum();
     parts.push(part(
-        "groups, waiting requests",
+        "waiting requests",
         memory - taken,
-        "what is left: 1/16",
+        "what is left: 1/64",
     ));
     parts
 }
@@ -256,7 +261,7 @@ mod tests {
                 let sum: u64 = parts.iter().map(|part| part.bytes).sum();
                 assert_eq!(sum, memory);
                 let last = parts.last().unwrap().bytes;
-                assert!(last >= memory / 16, "{last}");
+                assert!(last >= memory / 64, "{last}");
             }
         }
     }

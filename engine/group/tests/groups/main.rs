@@ -3,6 +3,7 @@
 mod expiry;
 mod house;
 mod joining;
+mod memory;
 mod model;
 mod offsets;
 mod operators;

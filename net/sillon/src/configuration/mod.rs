@@ -256,6 +256,8 @@ impl BrokerConfig {
             offset_metadata_max: number("offset.metadata.max.bytes") as usize,
             offsets_retention_ms: number("offsets.retention.minutes") * 60_000,
             retention_check_interval_ms: number("offsets.retention.check.interval.ms") as u64,
+            // Each shard has its share of --memory.
+            ..GroupConfig::default()
         }
     }
 
