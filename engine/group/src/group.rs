@@ -69,7 +69,8 @@ pub(crate) struct Group {
     pub protocol: Option<Arc<str>>,
     pub generation: i32,
     pub leader: Option<Arc<str>>,
-    pub members: BTreeMap<Arc<str>, Member>,
+    /// Boxed: a map has room for eleven in its first node, and most groups have few.
+    pub members: BTreeMap<Arc<str>, Box<Member>>,
     /// Members that know their id and have not joined with it: when they are forgotten, in ns.
     pub pending: BTreeMap<Arc<str>, u64>,
     /// By `group.instance.id`.

@@ -132,7 +132,7 @@ impl Group {
             self.static_members
                 .insert(instance_id.clone(), member_id.clone());
         }
-        self.members.insert(member_id.clone(), member);
+        self.members.insert(member_id.clone(), Box::new(member));
         self.leader.get_or_insert(member_id);
         self.arm(turn.work, deadline_ns);
         turn.work.parked.insert(request, self.id.clone());

@@ -208,7 +208,7 @@ impl Group {
                 syncing: None,
                 session_deadline_ns: u64::MAX,
             };
-            self.members.insert(id, restored);
+            self.members.insert(id, Box::new(restored));
         }
         self.protocol = protocol;
     }

@@ -1,6 +1,7 @@
 //! What groups take in memory, and what they may. The sizes are estimates from above: `groups
 //! memory` of the benchmarks compares them with what is allocated.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::coordinator::Coordinator;
@@ -141,12 +142,12 @@ fn len(text: &str) -> u64 {
     text.len() as u64
 }
 
-/// What an assignment adds, in bytes: `assigned` instead of what members have.
-pub(crate) fn added_by_assignment<'a>(
-    assigned: impl Iterator<Item = &'a Arc<[u8]>>,
-    members: impl Iterator<Item = &'a Member>,
+/// What an assignment adds to what the members have, in bytes.
+pub(crate) fn added_by_assignment(
+    assigned: &BTreeMap<Arc<str>, Arc<[u8]>>,
+    members: &BTreeMap<Arc<str>, Box<Member>>,
 ) -> u64 {
-    let new: u64 = assigned.map(|bytes| bytes.len() as u64).sum();
-    let old: u64 = members.map(|member| member.assignment.len() as u64).sum();
-    new.saturating_sub(old)
+    let new: usize = assigned.values().map(|bytes| bytes.len()).sum();
+    let old: usize = members.values().map(|member| member.assignment.len()).sum();
+    new.saturating_sub(old) as u64
 }

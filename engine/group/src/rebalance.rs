@@ -79,11 +79,11 @@ impl Group {
     /// Makes the next generation of those who have joined.
     pub(crate) fn complete_join(&mut self, turn: &mut Turn<'_>) {
         self.join_phase = None;
-        let absent = |member: &&Member| member.joining.is_none() && member.instance_id.is_none();
+        let is_absent = |member: &Member| member.joining.is_none() && member.instance_id.is_none();
         let absent: Vec<Arc<str>> = self
             .members
             .values()
-            .filter(absent)
+            .filter(|member| is_absent(member))
             .map(|member| member.id.clone())
             .collect();
         for member_id in absent {
@@ -173,7 +173,7 @@ impl Group {
     }
 
     /// Takes a member out of everything. What it waits for must have been answered.
-    pub(crate) fn remove_member(&mut self, member_id: &str) -> Option<Member> {
+    pub(crate) fn remove_member(&mut self, member_id: &str) -> Option<Box<Member>> {
         self.pending_sync.remove(member_id);
         let member = self.members.remove(member_id)?;
         self.has_other_members = true;

@@ -68,7 +68,7 @@ impl Group {
         };
         let assigned = self.members.keys().map(|id| (id.clone(), of(id)));
         let assigned: BTreeMap<Arc<str>, Arc<[u8]>> = assigned.collect();
-        let added_bytes = added_by_assignment(assigned.values(), self.members.values());
+        let added_bytes = added_by_assignment(&assigned, &self.members);
         let room = turn.work.check_room(turn.config, added_bytes);
         let record = self.metadata_record(|member| assigned[&member.id].clone());
         match room.and(record) {
