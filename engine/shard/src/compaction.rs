@@ -5,6 +5,8 @@
 //! the old segments or the new one. Nothing the journal may replay is ever touched: only closed
 //! segments are compacted, and a checkpoint knows of a new one before it takes its place.
 
+use std::ops::Bound;
+
 use sillon_controller::TopicConfig;
 use sillon_log::compaction::{CompactionPlan, CompactionPolicy};
 use sillon_record::{Offset, PartitionIncarnation, TopicPartition};
@@ -12,7 +14,7 @@ use sillon_record::{Offset, PartitionIncarnation, TopicPartition};
 use crate::compaction_pass::{PassError, pass};
 use crate::lifecycle::wait_until;
 use crate::partition::{Partition, Readiness};
-use crate::procedure::{Io, Signal};
+use crate::procedure::{Io, Signal, yield_now};
 use crate::state::{Phase, Shared, State};
 use crate::{LogLevel, OFFSETS_TOPIC};
 
@@ -22,6 +24,9 @@ const OFFSETS_ROLL_BYTES_MIN: u64 = 64 << 10;
 
 /// Checkpoints that a partition is given to have its closed segments written and closed.
 const CHECKPOINTS_TO_SETTLE: u64 = 2;
+
+/// Partitions and their segments that are looked at before other work gets its turn: some 50 us.
+const SLICE: usize = 500;
 
 /// When the next look at what may be compacted is due.
 #[derive(Default)]
@@ -74,37 +79,51 @@ impl State {
         self.compaction.due_ns = self.now.mono_ns.saturating_add(backoff_ns);
     }
 
-    /// The partition that is due, the one with the largest dirty part first, as in Kafka.
-    fn next_candidate(&mut self) -> Option<Candidate> {
-        let keys: Vec<usize> = self.by_id.values().copied().collect();
-        let mut best: Option<Candidate> = None;
-        for key in keys {
-            if !is_usable(&self.partitions[key]) {
-                continue;
+    /// Looks at partitions behind `from`, as many as a slice has, for one that is due and has a
+    /// larger dirty part than `best`. Returns where the next slice begins; `None`: that was all.
+    fn look_for_candidate(
+        &mut self,
+        from: Bound<TopicPartition>,
+        best: &mut Option<Candidate>,
+    ) -> Option<Bound<TopicPartition>> {
+        let behind = self.by_id.range((from, Bound::Unbounded)).take(SLICE);
+        let slice: Vec<(TopicPartition, usize)> = behind.map(|(id, key)| (*id, *key)).collect();
+        let mut looked = 0;
+        for (id, key) in &slice {
+            if let Some(candidate) = self.candidate(*key) {
+                let ratio = candidate.plan.dirty_ratio();
+                let is_better = |best: &Candidate| ratio > best.plan.dirty_ratio();
+                if best.as_ref().is_none_or(is_better) {
+                    *best = Some(candidate);
+                }
             }
-            self.roll_for_compaction(key);
-            let partition = &self.partitions[key];
-            let policy = policy(&partition.config);
-            let limit = partition.high_watermark();
-            let plan = CompactionPlan::of(&partition.log, &policy, self.now.wall_ms, limit);
-            let Some(plan) = plan.filter(|plan| plan.is_due(&policy)) else {
-                continue;
-            };
-            let is_better = best
-                .as_ref()
-                .is_none_or(|best| plan.dirty_ratio() > best.plan.dirty_ratio());
-            if is_better {
-                best = Some(Candidate {
-                    key,
-                    incarnation: partition.incarnation,
-                    id: partition.id,
-                    policy,
-                    delete_retention_ms: partition.config.delete_retention_ms,
-                    plan,
-                });
+            looked += 1 + self.partitions[*key].log.segments().len();
+            if looked >= SLICE {
+                return Some(Bound::Excluded(*id));
             }
         }
-        best
+        None
+    }
+
+    /// The partition, when it is due.
+    fn candidate(&mut self, key: usize) -> Option<Candidate> {
+        if !is_usable(&self.partitions[key]) {
+            return None;
+        }
+        self.roll_for_compaction(key);
+        let partition = &self.partitions[key];
+        let policy = policy(&partition.config);
+        let limit = partition.high_watermark();
+        let plan = CompactionPlan::of(&partition.log, &policy, self.now.wall_ms, limit);
+        plan.filter(|plan| plan.is_due(&policy))
+            .map(|plan| Candidate {
+                key,
+                incarnation: partition.incarnation,
+                id: partition.id,
+                policy,
+                delete_retention_ms: partition.config.delete_retention_ms,
+                plan,
+            })
     }
 
     /// Closes an active segment that must not wait for its next append to be compacted: one whose
@@ -165,12 +184,8 @@ pub(crate) async fn compact(shared: Shared, io: Io) {
         let is_due = shared.borrow().compaction.is_due.clone();
         is_due.wait(&io).await;
         loop {
-            let candidate = {
-                let mut state = shared.borrow_mut();
-                if state.phase != Phase::Open {
-                    return;
-                }
-                state.next_candidate()
+            let Ok(candidate) = next_candidate(&shared, &io).await else {
+                return;
             };
             let Some(candidate) = candidate else {
                 break;
@@ -183,10 +198,33 @@ pub(crate) async fn compact(shared: Shared, io: Io) {
     }
 }
 
+/// The partition that is due, the one with the largest dirty part first, as in Kafka. The shard
+/// has other work between two slices of the search, so what is found may not be there any more.
+async fn next_candidate(shared: &Shared, io: &Io) -> Result<Option<Candidate>, PassError> {
+    let mut best = None;
+    let mut next = Some(Bound::Unbounded);
+    while let Some(from) = next {
+        next = {
+            let mut state = shared.borrow_mut();
+            if state.phase != Phase::Open {
+                return Err(PassError::Unwanted);
+            }
+            state.look_for_candidate(from, &mut best)
+        };
+        if next.is_some() {
+            yield_now(io).await;
+        }
+    }
+    Ok(best)
+}
+
 /// Compacts a partition. False: it is time to rest before the next.
 async fn compact_one(shared: &Shared, io: &Io, candidate: &Candidate) -> bool {
     {
         let mut state = shared.borrow_mut();
+        if !state.is_wanted(candidate) {
+            return true;
+        }
         state.removals += 1;
         state.partitions[candidate.key].is_compacting = true;
     }
