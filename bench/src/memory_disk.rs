@@ -107,6 +107,7 @@ impl State {
                 file,
                 position,
                 len,
+                ..
             } => {
                 let content = self.content(file);
                 let end = content.len().min(position + len);

@@ -232,7 +232,9 @@ impl<D: Disk> Node<D> {
                         let len: usize = pieces.iter().map(|piece| piece.len()).sum();
                         let len = len.next_multiple_of(sillon_buffer::BLOCK_BYTES) as u64;
                         match class {
-                            IoClass::Journal => self.written.journal_bytes += len,
+                            IoClass::Journal | IoClass::Foreground => {
+                                self.written.journal_bytes += len
+                            }
                             IoClass::Background => self.written.background_bytes += len,
                         }
                     }

@@ -70,6 +70,7 @@ cases! {
     names_of_operations_and_files_are_used_again,
     many_operations_in_flight_each_complete_once,
     rounds_complete_behind_a_crowd_of_background_writes,
+    rounds_complete_behind_a_crowd_of_background_reads,
     a_large_write_arrives_whole,
 }
 
@@ -135,6 +136,7 @@ impl<'a, D: Disk> User<'a, D> {
             file,
             position,
             len,
+            class: IoClass::Foreground,
         };
         match self.run(io).await {
             Ok(DiskOutput::Bytes(bytes)) => bytes,
@@ -611,6 +613,29 @@ async fn rounds_complete_behind_a_crowd_of_background_writes<D: Disk>(user: &mut
     assert_eq!(user.read(B, 0, BLOCK).await, pattern(99, BLOCK_BYTES));
     let last = user.read(A, 31 * BLOCK, 2 * BLOCK).await;
     assert_eq!(last, pattern(31, BLOCK_BYTES));
+}
+
+async fn rounds_complete_behind_a_crowd_of_background_reads<D: Disk>(user: &mut User<'_, D>) {
+    user.open(A, "segment", Access::Direct).await;
+    user.open(B, "journal", Access::Direct).await;
+    user.done(write(A, 0, &pattern(7, 32 * BLOCK_BYTES))).await;
+    let crowd: Vec<OpId> = (0..32u64)
+        .map(|block| {
+            user.submit(DiskOp::Read {
+                file: A,
+                position: block * BLOCK,
+                len: BLOCK,
+                class: IoClass::Background,
+            })
+        })
+        .collect();
+    user.done(write(B, 0, &pattern(99, BLOCK_BYTES))).await;
+    user.done(DiskOp::Sync { file: B }).await;
+    for (block, op) in crowd.into_iter().enumerate() {
+        let expected = pattern(7, 32 * BLOCK_BYTES)[block * BLOCK_BYTES..][..BLOCK_BYTES].to_vec();
+        let read = user.completion(op).await;
+        assert_eq!(read, Ok(DiskOutput::Bytes(expected)), "block {block}");
+    }
 }
 
 async fn a_large_write_arrives_whole<D: Disk>(user: &mut User<'_, D>) {

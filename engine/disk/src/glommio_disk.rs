@@ -21,7 +21,7 @@ use glommio::io::{DmaFile, OpenOptions};
 use sillon_shard::{DiskError, DiskOp, DiskOutput, DiskResult, FileId, FilePath, IoClass, OpId};
 
 use crate::Disk;
-use budget::Budget;
+use budget::{Budget, Turn};
 use error::failed;
 use file::OpenFile;
 
@@ -153,23 +153,34 @@ impl State {
                 class,
             } => {
                 let file = self.file(file)?;
-                let _turn = match class {
-                    IoClass::Journal => self.budget.foreground(),
-                    IoClass::Background => self.budget.background().await,
-                };
+                let _turn = self.turn(class).await;
                 file.write(position, &pieces).await
             }
             DiskOp::Read {
                 file,
                 position,
                 len,
-            } => self.file(file)?.read(position, len).await,
+                class,
+            } => {
+                let file = self.file(file)?;
+                let _turn = self.turn(class).await;
+                file.read(position, len).await
+            }
             DiskOp::Sync { file } => self.file(file)?.sync().await,
             DiskOp::Truncate { file, len } => self.file(file)?.truncate(len).await,
             DiskOp::Close { file } => {
                 let closed = self.files.borrow_mut().remove(&file);
                 OpenFile::close(closed.ok_or_else(|| not_open(file))?).await
             }
+        }
+    }
+
+    /// Waits for an operation's leave to begin.
+    async fn turn(&self, class: IoClass) -> Option<Turn> {
+        match class {
+            IoClass::Journal => Some(self.budget.foreground()),
+            IoClass::Foreground => None,
+            IoClass::Background => Some(self.budget.background().await),
         }
     }
 

@@ -75,6 +75,7 @@ fn reads_work_when_the_first_file_of_an_executor_was_empty() {
             file: FileId(1),
             position: 1,
             len: 4,
+            class: IoClass::Foreground,
         };
         let bytes = DiskOutput::Bytes(b"urro".to_vec());
         assert_eq!(perform(&disk, read).await, Ok(bytes));

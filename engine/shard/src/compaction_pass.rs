@@ -291,11 +291,13 @@ impl Pass<'_> {
         let read = async {
             let (mut position, mut len) = (0, PIECE_BYTES);
             while position < size {
+                len = len.min(size - position);
                 self.pace(len).await?;
                 let read = self.io.call(DiskOp::Read {
                     file,
                     position,
-                    len: len.min(size - position),
+                    len,
+                    class: IoClass::Background,
                 });
                 self.work().bytes = bytes(read.await).map_err(unreadable)?;
                 let consumed = self.run().await?;

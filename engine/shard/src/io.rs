@@ -82,6 +82,8 @@ pub enum DiskOp {
         position: u64,
         /// How much, in bytes.
         len: u64,
+        /// Whether it may wait behind foreground operations.
+        class: IoClass,
     },
     /// Makes all completed writes of the file, and its length, durable (fdatasync). Its *name* is
     /// durable after [`DiskOp::SyncFolder`] only.
@@ -138,7 +140,9 @@ pub enum DiskOp {
 pub enum IoClass {
     /// A journal round: clients wait for it.
     Journal,
-    /// Nobody waits: write-back, zeroing, deletion. Bounded by the disk, and yields to rounds.
+    /// Clients or a start wait for it: it goes at once.
+    Foreground,
+    /// Nobody waits: write-back, zeroing, compaction. Bounded by the disk, and yields to rounds.
     Background,
 }
 

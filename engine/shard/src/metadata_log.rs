@@ -288,6 +288,7 @@ pub(crate) async fn load(io: &Io) -> Result<Loaded, MetadataLogError> {
         file,
         position: 0,
         len,
+        class: IoClass::Foreground,
     });
     let content = bytes(read.await)?;
     let loaded = parse(&content)?;

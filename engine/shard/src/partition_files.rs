@@ -10,7 +10,7 @@ use crate::partition::Partition;
 use crate::procedure::{Io, bytes, done};
 use crate::small_file::read_file;
 use crate::state::{Shared, State};
-use crate::{Access, DiskError, DiskOp, FileId, SegmentFile};
+use crate::{Access, DiskError, DiskOp, FileId, IoClass, SegmentFile};
 
 /// Bytes that a walk over headers reads at a time.
 const WALK_BYTES: u64 = 64 << 10;
@@ -150,6 +150,7 @@ impl<'a> PartitionFiles<'a> {
             file,
             position: from,
             len: to - from,
+            class: IoClass::Foreground,
         });
         let read = bytes(read.await);
         let closed = done(self.io.call(DiskOp::Close { file }).await);
@@ -260,6 +261,7 @@ impl<'a> PartitionFiles<'a> {
                 file,
                 position,
                 len,
+                class: IoClass::Foreground,
             });
             let read = bytes(read.await);
             let open = self.partition(|partition| partition.reading)?;

@@ -421,6 +421,7 @@ impl RecoveredPartition {
                     file,
                     position,
                     len,
+                    class: IoClass::Foreground,
                 });
                 let mut prefix = bytes(read.await)?;
                 prefix.resize(len as usize, 0);
@@ -578,6 +579,7 @@ impl RingReader for Ring<'_> {
             file: self.files[file as usize],
             position: offset,
             len,
+            class: IoClass::Foreground,
         });
         bytes(read.await)
     }

@@ -29,6 +29,7 @@ pub(crate) async fn read_file(io: &Io, path: &str) -> Result<Option<Vec<u8>>, Di
             file,
             position,
             len,
+            class: IoClass::Foreground,
         })
         .await,
     );

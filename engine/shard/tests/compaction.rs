@@ -378,3 +378,56 @@ fn a_deleted_topic_takes_its_compaction_along() {
     pass(&mut node, 3_000);
     assert_eq!(files(&disk, "prix"), Vec::<String>::new());
 }
+
+#[test]
+fn compaction_keeps_to_its_rate_and_reads_when_nobody_waits() {
+    const BYTES_PER_SECOND: u64 = 100_000;
+    let disk: Rc<RefCell<MemoryDisk>> = Rc::default();
+    let mut config = small_segments();
+    config.compaction.bytes_per_second = BYTES_PER_SECOND;
+    let mut node = Node::start(disk.clone(), config, 1);
+    let place = create(&mut node, "prix", &[("min.cleanable.dirty.ratio", "0.01")]);
+    fill(&mut node, place, 100);
+    let expected = table(&mut node, place);
+    let mut began_ns = None;
+    for _ in 0..1_000 {
+        node.tick(10);
+        let read = disk.borrow().background_bytes_read as u64;
+        if read > 0 {
+            let began_ns = *began_ns.get_or_insert(node.now.mono_ns);
+            let allowed = (node.now.mono_ns - began_ns) * BYTES_PER_SECOND / 1_000_000_000;
+            // The next piece is read when there is leave for all before it.
+            assert!(
+                read <= allowed + u64::from(SEGMENT_BYTES),
+                "{read} of {allowed}"
+            );
+        }
+    }
+    let read_bytes = disk.borrow().background_bytes_read;
+    assert!(read_bytes > 100_000, "{read_bytes}");
+    assert!(read(&mut node, place).len() < 40);
+    assert_eq!(table(&mut node, place), expected);
+    let now = disk.borrow().background_bytes_read;
+    assert_eq!(now, read_bytes, "readers do not wait for a turn");
+}
+
+#[test]
+fn among_many_partitions_every_one_that_is_due_is_found() {
+    let disk = Rc::default();
+    let mut node = start(&disk);
+    let configs = [
+        ("cleanup.policy", "compact"),
+        ("min.cleanable.dirty.ratio", "0.01"),
+    ];
+    // More than are looked at before other work gets its turn.
+    let topic = node.create("prix", 7, 1_200, &configs);
+    let places = [0, 3, 640, 1_199].map(|partition| TopicPartition { topic, partition });
+    for place in places {
+        fill(&mut node, place, 60);
+    }
+    pass(&mut node, 5_000);
+    for place in places {
+        let left = read(&mut node, place).len();
+        assert!(left < 40, "{place:?}: {left}");
+    }
+}

@@ -292,6 +292,7 @@ fn describe(io: &DiskOp) -> String {
             file,
             position,
             len,
+            ..
         } => format!("{:x}: {len} at {position}", file.0),
         DiskOp::Write {
             file,

@@ -248,6 +248,7 @@ fn a_read_beside_a_write_in_flight_sees_old_or_new_sectors() {
             file: FILE,
             position: 0,
             len: 1,
+            class: IoClass::Foreground,
         };
         let Ok(DiskOutput::Bytes(bytes)) = run(&mut disk, read) else {
             panic!("reads succeed");
@@ -263,6 +264,7 @@ fn a_read_beside_a_write_in_flight_sees_old_or_new_sectors() {
             file: FILE,
             position: 0,
             len: 512,
+            class: IoClass::Foreground,
         };
         match run(&mut disk, read) {
             Ok(DiskOutput::Bytes(bytes)) => bytes[0],

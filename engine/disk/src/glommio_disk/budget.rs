@@ -1,4 +1,5 @@
-//! Background writes are a budget: a few at a time, and fewer while a journal round is on its way.
+//! Background reads and writes are a budget: a few at a time, and fewer while a journal round is on
+//! its way.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -10,7 +11,7 @@ use std::task::{Context, Poll, Waker};
 /// 0.5 ms at depth 2. Not 0, so that an unbroken stream of rounds does not stop write-back.
 const BACKGROUND_BESIDE_JOURNAL_MAX: usize = 1;
 
-/// Who writes at the moment, and who waits for a turn, in order.
+/// Who works at the moment, and who waits for a turn, in order.
 pub(super) struct Budget {
     turns: Rc<Turns>,
     background_max: usize,
@@ -28,7 +29,7 @@ struct Waiting {
     waker: Waker,
 }
 
-/// A write's leave to be in flight, until it is dropped.
+/// An operation's leave to be in flight, until it is dropped.
 pub(super) struct Turn {
     turns: Rc<Turns>,
     is_journal: bool,
@@ -54,7 +55,7 @@ impl Budget {
         self.turn(true)
     }
 
-    /// A background write waits for its turn, first come, first served.
+    /// A background operation waits for its turn, first come, first served.
     pub(super) async fn background(&self) -> Turn {
         let name = self.turns.next_name.get();
         self.turns.next_name.set(name + 1);

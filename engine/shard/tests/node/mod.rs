@@ -14,9 +14,9 @@ use sillon_record::{
 };
 use sillon_shard::{
     Action, Appended, Boot, CompactionConfig, DiskError, DiskOp, DiskOutput, DiskResult, Event,
-    Extent, Fetch, FetchEntry, FileId, FolderEntry, ListOffset, MetadataLog, NodeConfig, Now,
-    OffsetTarget, OpId, Opened, Outcome, Produce, ProduceEntry, Refusal, Request, Shard, ShardId,
-    Ticket, owner,
+    Extent, Fetch, FetchEntry, FileId, FolderEntry, IoClass, ListOffset, MetadataLog, NodeConfig,
+    Now, OffsetTarget, OpId, Opened, Outcome, Produce, ProduceEntry, Refusal, Request, Shard,
+    ShardId, Ticket, owner,
 };
 
 pub const BROKER: BrokerId = BrokerId(1);
@@ -38,6 +38,8 @@ pub struct MemoryDisk {
     held: Vec<OpId>,
     /// Bytes that have been read of segments.
     pub segment_bytes_read: usize,
+    /// Of those, what nobody waited for.
+    pub background_bytes_read: usize,
     /// Who performs: each has its own names for files.
     shard: usize,
 }
@@ -112,6 +114,7 @@ impl MemoryDisk {
                 file,
                 position,
                 len,
+                class,
             } => {
                 let is_segment = self.open[&(self.shard, file)].ends_with(".log");
                 let content = self.content(file);
@@ -120,6 +123,9 @@ impl MemoryDisk {
                 let bytes = content[begin..end].to_vec();
                 if is_segment {
                     self.segment_bytes_read += bytes.len();
+                    if class == IoClass::Background {
+                        self.background_bytes_read += bytes.len();
+                    }
                 }
                 return Ok(DiskOutput::Bytes(bytes));
             }
