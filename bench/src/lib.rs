@@ -7,6 +7,7 @@
 pub mod exchange;
 pub mod executor;
 pub mod folder;
+pub mod groups;
 pub mod machine;
 pub mod memory_disk;
 pub mod node;

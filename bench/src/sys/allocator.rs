@@ -15,6 +15,8 @@ pub struct Count {
     pub allocations: u64,
     /// Their size, in bytes.
     pub bytes: u64,
+    /// What it has given back, in bytes.
+    pub freed_bytes: u64,
 }
 
 /// Folders of the broker's sources.
@@ -24,7 +26,7 @@ const OURS: [&str; 2] = ["engine/", "net/protocol/"];
 const TRACES_MAX: usize = 20_000;
 
 thread_local! {
-    static COUNT: Cell<Count> = const { Cell::new(Count { allocations: 0, bytes: 0 }) };
+    static COUNT: Cell<Count> = const { Cell::new(Count::NONE) };
     static TRACES: RefCell<Option<Vec<Backtrace>>> = const { RefCell::new(None) };
     static IS_TRACING: Cell<bool> = const { Cell::new(false) };
 }
@@ -35,11 +37,18 @@ pub fn count() -> Count {
 }
 
 impl Count {
+    const NONE: Count = Count {
+        allocations: 0,
+        bytes: 0,
+        freed_bytes: 0,
+    };
+
     /// What was allocated since `before`.
     pub fn since(self, before: Count) -> Count {
         Count {
             allocations: self.allocations - before.allocations,
             bytes: self.bytes - before.bytes,
+            freed_bytes: self.freed_bytes - before.freed_bytes,
         }
     }
 
@@ -47,6 +56,7 @@ impl Count {
     pub fn add(&mut self, other: Count) {
         self.allocations += other.allocations;
         self.bytes += other.bytes;
+        self.freed_bytes += other.freed_bytes;
     }
 }
 
@@ -114,6 +124,14 @@ fn note(bytes: usize) {
     IS_TRACING.set(true);
 }
 
+fn note_freed(bytes: usize) {
+    let _ = COUNT.try_with(|count| {
+        let mut now = count.get();
+        now.freed_bytes += bytes as u64;
+        count.set(now);
+    });
+}
+
 // SAFETY: every call goes to the system's allocator as it came. The counters are thread-locals
 // without destructors that are initialised at compile time, so counting does not allocate;
 // tracing, which does, switches itself off for that time.
@@ -132,11 +150,13 @@ unsafe impl GlobalAlloc for CountingAllocator {
 
     unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         note(size);
+        note_freed(layout.size());
         // SAFETY: as above.
         unsafe { System.realloc(memory, layout, size) }
     }
 
     unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        note_freed(layout.size());
         // SAFETY: as above.
         unsafe { System.dealloc(memory, layout) }
     }

@@ -1,0 +1,4 @@
+//! Consumer groups: what they take in memory, and how long they need to rebalance.
+
+pub mod memory;
+pub mod rebalance;
