@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use sillon_client::{Connection, ConnectionOptions};
-use sillon_protocol::Api;
 use sillon_protocol::message::join_group_request::JoinGroupRequestProtocol;
 use sillon_protocol::message::sync_group_request::SyncGroupRequestAssignment;
 use sillon_protocol::message::{
     self, FindCoordinatorRequest, JoinGroupRequest, JoinGroupResponse, RequestResponsePair,
     StrBytes, SyncGroupRequest, SyncGroupResponse,
 };
+use sillon_protocol::{Api, ErrorCode};
 
 use crate::report::{Format, percentile};
 
@@ -159,10 +159,10 @@ impl Group {
             if number == 0 && opened.is_empty() {
                 await_coordinator(&mut connection, &id)?;
             }
-            let refused = connection.call(&join(&id, &StrBytes::default(), 0))?;
+            let id = member_id(&mut connection, &id)?;
             opened.push(Member {
                 connection,
-                id: refused.member_id,
+                id,
                 generation: -1,
             });
         }
@@ -170,6 +170,21 @@ impl Group {
             id,
             members: opened,
         })
+    }
+}
+
+/// The id that a new member is told to join with, once the coordinator has loaded its groups.
+fn member_id(connection: &mut Connection, group: &StrBytes) -> Outcome<StrBytes> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let told = connection.call(&join(group, &StrBytes::default(), 0))?;
+        if told.error_code == ErrorCode::MemberIdRequired.code() {
+            return Ok(told.member_id);
+        }
+        if Instant::now() > deadline {
+            return Err(format!("no member id is given: error {}", told.error_code).into());
+        }
+        std::thread::sleep(Duration::from_millis(100));
     }
 }
 
