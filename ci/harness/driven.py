@@ -5,14 +5,14 @@ import base64
 import itertools
 import time
 
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, TopicPartition
 
 from harness import batches, wire
 from harness.broker import PARTITIONS
 from harness.checks import DEADLINE_S, eventually, equal, now_ms
 from harness.clients.confluent import create_topic
 from harness.driver import Driver
-from harness.groups import EVERYTHING, REFUSAL_S, admin, committed, produce
+from harness.groups import EVERYTHING, REFUSAL_S, admin, commit_by_hand, committed, produce
 
 RECORDS = 120
 SESSION_MS = 6000
@@ -289,16 +289,60 @@ def transactions_are_refused_at_once_and_clearly(run):
 
 
 def the_consumer_protocol_is_refused_clearly(run):
-    """Apache Kafka has it: there the same consumer reads."""
+    """Where Apache Kafka has it, the same consumer reads."""
     create_topic(run.broker.address, run.topic)
     produce(run.broker, run.topic, ["x"] * PARTITIONS)
+    begin = time.monotonic()
     error, _ = run.driver().attempt("consumer_protocol", topic=run.topic, group=run.topic)
-    if run.broker.name == "kafka":
+    return refused_clearly(run.broker, error, time.monotonic() - begin)
+
+
+def refused_clearly(broker, error, took):
+    if broker.has_consumer_protocol:
         equal(error, None, "group.protocol=consumer")
         return ""
-    if error is None or "protocol" not in error or "support" not in error:
+    if error is None or "protocol" not in error and "version" not in error or "support" not in error:
         raise AssertionError(f"not an error that says what is not supported: {error!r}")
-    return error[:160]
+    if took > REFUSAL_S:
+        raise AssertionError(f"the refusal took {took:.1f} s")
+    return f"{took:.1f} s: {error[:160]}"
+
+
+def librdkafka_is_refused_the_consumer_protocol_clearly(run):
+    """It waits for ever, silently, where ConsumerGroupHeartbeat is not advertised."""
+    create_topic(run.broker.address, run.topic)
+    produce(run.broker, run.topic, ["x"] * PARTITIONS)
+    consumer = Consumer({"bootstrap.servers": run.broker.address, "group.id": run.topic,
+                         "group.protocol": "consumer", "auto.offset.reset": "earliest",
+                         "log_level": 0})
+    begin, error, read = time.monotonic(), None, 0
+    try:
+        consumer.subscribe([run.topic])
+        while error is None and read < PARTITIONS:
+            message = consumer.poll(1)
+            if message is not None:
+                error, read = message.error(), read + 1
+            if time.monotonic() - begin > DEADLINE_S:
+                raise AssertionError("nothing was read, and no error was given")
+    finally:
+        consumer.close()
+    if error is not None:
+        equal(error.code(), KafkaError._FATAL, "the error's code")
+    return refused_clearly(run.broker, error and error.str(), time.monotonic() - begin)
+
+
+def without_the_consumer_protocol_the_classic_one_is_taken(run):
+    """franz-go falls back by itself; the group's type shows what it took."""
+    create_topic(run.broker.address, run.topic)
+    produce(run.broker, run.topic, ["x"] * PARTITIONS)
+    # While Kafka makes the offsets' topic, franz-go takes the coordinator's error for support.
+    commit_by_hand(run.broker, run.topic + "-first", run.topic, 0)
+    run.driver().ask("consumer_protocol", topic=run.topic, group=run.topic, count=PARTITIONS)
+    client = admin(run.broker)  # kept, or what it was asked is never answered
+    listed = client.list_consumer_groups().result(DEADLINE_S).valid
+    expected = "CONSUMER" if run.broker.has_consumer_protocol else "CLASSIC"
+    equal([group.type.name for group in listed if group.group_id == run.topic], [expected],
+          "the group's type")
 
 
 def named(case):
@@ -320,7 +364,11 @@ EVERY_CLIENT = [named(case) for case in (
 STATIC = [named(a_static_member_that_restarts_keeps_its_partitions)]
 COOPERATIVE = [named(cooperative_members_keep_what_they_need_not_give)]
 TRANSACTIONS = [named(transactions_are_refused_at_once_and_clearly)]
+# These run on a Kafka without that protocol as well.
 CONSUMER_PROTOCOL = [named(the_consumer_protocol_is_refused_clearly)]
+LIBRDKAFKA = [named(librdkafka_is_refused_the_consumer_protocol_clearly)]
+FALLS_BACK = [named(without_the_consumer_protocol_the_classic_one_is_taken)]
+ON_CLASSIC_KAFKA = {name for name, _ in CONSUMER_PROTOCOL + LIBRDKAFKA + FALLS_BACK}
 
 # What each library has. kafkajs brings gzip alone, and neither it nor kafka-go has static members;
 # cooperative assignment is in franz-go and Java only.
@@ -329,10 +377,11 @@ CASES = {
     "kafkajs": codecs("none", "gzip") + EVERY_CLIENT,
     "kafka-go": EVERY_CODEC + EVERY_CLIENT,
     "sarama": EVERY_CODEC + EVERY_CLIENT + STATIC,
-    "franz-go": EVERY_CODEC + EVERY_CLIENT + STATIC + COOPERATIVE + TRANSACTIONS,
+    "franz-go": EVERY_CODEC + EVERY_CLIENT + STATIC + COOPERATIVE + TRANSACTIONS + FALLS_BACK,
     "java-3": EVERY_CODEC + EVERY_CLIENT + STATIC + COOPERATIVE + TRANSACTIONS,
     "java-4": EVERY_CODEC + EVERY_CLIENT + STATIC + COOPERATIVE + TRANSACTIONS + CONSUMER_PROTOCOL,
+    "librdkafka": LIBRDKAFKA,  # its other cases are in ci/compat
 }
 # A lost client or case must not pass for a shorter list: change these numbers with the cases.
-EXPECTED = {"aiokafka": 12, "kafkajs": 8, "kafka-go": 11, "sarama": 12, "franz-go": 14, "java-3": 14,
-            "java-4": 15}
+EXPECTED = {"aiokafka": 12, "kafkajs": 8, "kafka-go": 11, "sarama": 12, "franz-go": 15, "java-3": 14,
+            "java-4": 15, "librdkafka": 1}

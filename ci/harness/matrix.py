@@ -9,11 +9,14 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 from harness.broker import TARGET, Kafka, Sillon
-from harness.driven import CASES, EXPECTED, Run
+from harness.driven import CASES, EXPECTED, ON_CLASSIC_KAFKA, Run
 
 SIDE_BY_SIDE = 3
 SHARDS = 2
 OPTIONS = {"group.initial.rebalance.delay.ms": "200"}
+# A second control: Apache Kafka as it is where only the classic protocol is switched on.
+CLASSIC = "kafka-classic"
+CLASSIC_OPTIONS = {**OPTIONS, "group.coordinator.rebalance.protocols": "classic"}
 
 
 def run_case(label, broker, client, name, case):
@@ -36,7 +39,8 @@ def run_client(brokers, client, only):
     """{(broker, case): verdict} of one client."""
     return {(label, name): run_case(label, broker, client, name, case)
             for name, case in CASES[client] if only in f"{client}/{name}"
-            for label, broker in brokers.items()}
+            for label, broker in brokers.items()
+            if label != CLASSIC or name in ON_CLASSIC_KAFKA}
 
 
 def table(results, labels):
@@ -46,20 +50,24 @@ def table(results, labels):
         row = []
         for label in labels:
             of_broker = [verdict for (at, _), verdict in verdicts.items() if at == label]
-            row.append(f"{of_broker.count('ok')} of {len(of_broker)}")
+            row.append(f"{of_broker.count('ok')} of {len(of_broker)}" if of_broker else "-")
         print(f"{client:<12}" + "".join(f"{text:>14}" for text in row))
 
 
 def main():
     parser = argparse.ArgumentParser(prog="ci/compat-clients")
-    parser.add_argument("--broker", choices=["kafka", "sillon"], help="one of the two only")
+    parser.add_argument("--broker", choices=["kafka", CLASSIC, "sillon"], help="one of them only")
     parser.add_argument("--only", default="", help="run cases whose CLIENT/NAME contains this")
     parser.add_argument("--keep", action="store_true", help="keep the brokers' folders")
     options = parser.parse_args()
     folder = TARGET / "compat"
     folder.mkdir(parents=True, exist_ok=True)
     work = tempfile.mkdtemp(prefix="clients-", dir=folder)
-    brokers = {"kafka": Kafka(f"{work}/kafka", OPTIONS), "sillon": Sillon(f"{work}/sillon", SHARDS, OPTIONS)}
+    brokers = {"kafka": Kafka(f"{work}/kafka", OPTIONS),
+               CLASSIC: Kafka(f"{work}/{CLASSIC}", CLASSIC_OPTIONS),
+               "sillon": Sillon(f"{work}/sillon", SHARDS, OPTIONS)}
+    for label, broker in brokers.items():
+        broker.has_consumer_protocol = label == "kafka"
     if options.broker:
         brokers = {options.broker: brokers[options.broker]}
     passed = failed = 0

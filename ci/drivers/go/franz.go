@@ -198,3 +198,22 @@ func (f *franz) InitTransactions(ctx context.Context) error {
 	_, _, err = producer.ProducerID(ctx)
 	return err
 }
+
+// ConsumerProtocol reads in a group whose partitions the broker assigns, where it can.
+func (f *franz) ConsumerProtocol(ctx context.Context, asked *command) error {
+	member, err := f.open(kgo.ConsumerGroup(asked.Group), kgo.ConsumeTopics(asked.Topic),
+		kgo.ServerSideBalancer(), kgo.Balancers(kgo.RangeBalancer()), kgo.DisableAutoCommit(),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	if err != nil {
+		return err
+	}
+	f.member = member // stays in its group
+	for read := 0; read < asked.Count; {
+		fetches := member.PollFetches(ctx)
+		if err := fetches.Err(); err != nil {
+			return err
+		}
+		read += fetches.NumRecords()
+	}
+	return nil
+}

@@ -87,9 +87,10 @@ type client interface {
 	Lag(ctx context.Context, group, topic string) (map[int32]int64, error)
 }
 
-// transactional is what franz-go has besides.
-type transactional interface {
+// further is what franz-go has besides.
+type further interface {
 	InitTransactions(context.Context) error
+	ConsumerProtocol(context.Context, *command) error
 }
 
 var output sync.Mutex
@@ -136,8 +137,12 @@ func run(c client, asked *command) (any, error) {
 	case "lag":
 		return c.Lag(ctx, asked.Group, asked.Topic)
 	case "init_transactions":
-		if able, ok := c.(transactional); ok {
+		if able, ok := c.(further); ok {
 			return nil, able.InitTransactions(ctx)
+		}
+	case "consumer_protocol":
+		if able, ok := c.(further); ok {
+			return nil, able.ConsumerProtocol(ctx, asked)
 		}
 	}
 	return nil, fmt.Errorf("no command %q here", asked.Do)

@@ -90,6 +90,8 @@ pub enum Api {
     DescribeCluster = 60,
     /// Idempotent producers of partitions.
     DescribeProducers = 61,
+    /// Members of groups of the newer protocol are alive.
+    ConsumerGroupHeartbeat = 68,
     /// What has a configuration.
     ListConfigResources = 74,
     /// Topics and their partitions, page by page.
@@ -288,6 +290,8 @@ pub const SERVED: &[ApiSpec] = &[
     row(Api::UpdateFeatures, 0, 2, 0, SMALL),
     row(Api::DescribeCluster, 0, 2, 0, SMALL),
     row(Api::DescribeProducers, 0, 0, 0, NAMING),
+    // Answered with UNSUPPORTED_VERSION: librdkafka is silent for ever where it is not advertised.
+    row(Api::ConsumerGroupHeartbeat, 0, 1, 0, NAMING),
     row(Api::ListConfigResources, 0, 1, 0, SMALL),
     row(Api::DescribeTopicPartitions, 0, 0, 0, NAMING),
 ];

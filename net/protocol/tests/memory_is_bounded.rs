@@ -83,6 +83,7 @@ fn read(api: Api, version: i16, frame: &Slice) {
         Api::DescribeQuorum => generated::<DescribeQuorumRequest>(frame, version),
         Api::UpdateFeatures => generated::<UpdateFeaturesRequest>(frame, version),
         Api::DescribeProducers => generated::<DescribeProducersRequest>(frame, version),
+        Api::ConsumerGroupHeartbeat => generated::<ConsumerGroupHeartbeatRequest>(frame, version),
         Api::ListConfigResources => generated::<ListConfigResourcesRequest>(frame, version),
         Api::DescribeTopicPartitions => generated::<DescribeTopicPartitionsRequest>(frame, version),
     }

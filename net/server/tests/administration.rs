@@ -311,6 +311,23 @@ fn sizes_and_producers_come_from_the_shards() {
 }
 
 #[test]
+fn a_member_of_the_newer_protocol_is_told_that_it_is_not_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = Node::start(folder.path());
+    let mut client = node.client();
+    for version in 0..=1 {
+        let mut request = ConsumerGroupHeartbeatRequest::default();
+        request.group_id = StrBytes::from("g");
+        request.member_id = StrBytes::from("m");
+        request.subscribed_topic_names = Some(vec![StrBytes::from("furrow")]);
+        let response: ConsumerGroupHeartbeatResponse =
+            client.ask(Api::ConsumerGroupHeartbeat, version, &request);
+        assert_eq!(response.error_code, 35);
+        assert_eq!((response.member_id, response.assignment), (None, None));
+    }
+}
+
+#[test]
 fn one_node_has_nothing_to_elect_and_nowhere_to_move_to() {
     let folder = tempfile::tempdir().unwrap();
     let node = Node::start(folder.path());

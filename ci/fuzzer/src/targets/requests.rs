@@ -94,6 +94,7 @@ generated! {
     UpdateFeatures => UpdateFeaturesRequest,
     DescribeCluster => DescribeClusterRequest,
     DescribeProducers => DescribeProducersRequest,
+    ConsumerGroupHeartbeat => ConsumerGroupHeartbeatRequest,
     ListConfigResources => ListConfigResourcesRequest,
     DescribeTopicPartitions => DescribeTopicPartitionsRequest,
 }

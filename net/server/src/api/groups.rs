@@ -1,6 +1,7 @@
 //! What the APIs of consumer groups share: finding the shard that coordinates a group, and texts
 //! that outlive their frame.
 
+pub(super) mod consumer_group_heartbeat;
 pub(super) mod delete;
 pub(super) mod describe;
 pub(super) mod heartbeat;

@@ -109,6 +109,7 @@ pub(crate) async fn take_up(
         Api::DescribeQuorum => describe_quorum::take_up(context, incoming),
         Api::UpdateFeatures => features::update(context, incoming),
         Api::DescribeProducers => describe_producers::take_up(context, incoming).await,
+        Api::ConsumerGroupHeartbeat => groups::consumer_group_heartbeat::take_up(context, incoming),
         Api::ListConfigResources => list_config_resources::take_up(context, incoming),
         Api::DescribeTopicPartitions => describe_topic_partitions::take_up(context, incoming),
     }
