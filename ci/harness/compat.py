@@ -8,8 +8,8 @@ import time
 import traceback
 from pathlib import Path
 
-from harness import (administration, batches, behaviour, group_commands, groups, segments, tools,
-                     wire)
+from harness import (administration, batches, behaviour, group_commands, group_versions, groups,
+                     segments, tools, wire)
 from harness.broker import PARTITIONS, TARGET, Kafka, Sillon
 from harness.clients import confluent, java, kafka_python, kcat
 
@@ -24,9 +24,10 @@ CASES_ADMINISTRATION = 15
 CASES_TOOLS = 6
 CASES_GROUPS = 9
 CASES_GROUP_COMMANDS = 4
+CASES_GROUP_VERSIONS = 2
 CASES_STORED = 4        # clean stop, codecs in the segment files, DumpLogSegments, its proof
 CASES_PER_BROKER = (CASES_ROUND_TRIP + CASES_BEHAVIOUR + CASES_ADMINISTRATION + CASES_TOOLS
-                    + CASES_GROUPS + CASES_GROUP_COMMANDS + CASES_STORED)
+                    + CASES_GROUPS + CASES_GROUP_COMMANDS + CASES_GROUP_VERSIONS + CASES_STORED)
 
 
 def round_trip(client, codec, records, stored):
@@ -116,6 +117,7 @@ def cases(records):
     named += [(f"tools/{name}", case) for name, case in tools.CASES]
     named += [(f"groups/{name}", case) for name, case in groups.CASES]
     named += [(f"group-commands/{name}", case) for name, case in group_commands.CASES]
+    named += [(f"group-versions/{name}", case) for name, case in group_versions.CASES]
     named += [
         ("stored/stops-cleanly", stops_cleanly),
         ("stored/segment-files-hold-the-codec", segment_files_hold_the_codec(stored)),

@@ -154,8 +154,8 @@ def exchange_on(connection, request):
     return answer
 
 
-def topic_id(address):
-    request = metadata(12, (TOPIC, None))
+def topic_id(address, topic=TOPIC):
+    request = metadata(12, (topic, None))
     return exchange(address, request).topics[0].topic_id
 
 
