@@ -10,12 +10,14 @@ import tempfile
 import time
 from pathlib import Path
 
+from confluent_kafka.admin import AdminClient
+
 from harness.broker import TARGET, Kafka, Sillon
+from harness.checks import DEADLINE_S, eventually
 
 CHECKS = 5
 KILLS = 12
 UNDER_LOAD_S = (0.8, 3.5)   # from a start to the next kill
-SETTLE_S = 3                # after the last start: members find their groups again
 END_TIMEOUT_S = 120
 GROUPS = 3
 MEMBERS = 3
@@ -105,6 +107,17 @@ def prove(folder):
     return f"{len(cases) - 2} planted anomalies"
 
 
+def members_are_back(broker):
+    """After the last start: every group has found its coordinator, and shares again."""
+    client = AdminClient({"bootstrap.servers": broker.address, "log_level": 0})
+
+    def are_stable():
+        listed = client.list_consumer_groups().result(DEADLINE_S).valid
+        return sum(group.state.name == "STABLE" for group in listed) == GROUPS
+
+    eventually(are_stable, "the groups share again")
+
+
 def drive(broker, kills, seed, shards, history):
     """Lets `sillon verify run` go on until the last kill. Returns its exit code and what it said."""
     choose = random.Random(seed)
@@ -128,7 +141,7 @@ def drive(broker, kills, seed, shards, history):
                 broker.kill()
                 broker.shards = choose.choice(shards)
                 broker.start()
-            time.sleep(SETTLE_S)
+            members_are_back(broker)
             process.send_signal(signal.SIGTERM)
             process.communicate(timeout=END_TIMEOUT_S)
         finally:
