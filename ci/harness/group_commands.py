@@ -211,9 +211,36 @@ def another_client_goes_on_where_a_killed_sillon_had_committed(broker, topic, me
     equal(second.values, ["next"] * PARTITIONS, "what it reads")
 
 
+@with_sillon_members
+def cooperative_members_of_two_clients_keep_what_they_need_not_give(broker, topic, member,
+                                                                    sillon_member):
+    sticky = ["--assignors", "cooperative-sticky"]
+    other = member(auto_commit_interval_ms=100, partition_assignment_strategy="cooperative-sticky")
+    eventually(lambda: len(other.partitions) == PARTITIONS, "one has everything")
+    first = sillon_member(*sticky)
+    eventually(lambda: owners(broker, topic) == [2, 2], "two share")
+    eventually(lambda: len(other.partitions) == 2, "the other client knows")
+    produce(broker, topic, [str(n) for n in range(40)])
+    eventually(lambda: len(first.values + other.values) == 40, "all is read")
+    equal(len(first.values), 20, "what sillon has read")
+    # Now sillon leads the group.
+    eventually(lambda: committed(broker, topic, topic) == {p: 10 for p in EVERYTHING}, "it is committed")
+    other.close()
+    eventually(lambda: owners(broker, topic) == [4], "one has everything")
+    third = member(auto_commit_interval_ms=100, partition_assignment_strategy="cooperative-sticky")
+    eventually(lambda: owners(broker, topic) == [2, 2], "two share again")
+    eventually(lambda: len(third.partitions) == 2, "the other client knows")
+    produce(broker, topic, [str(n) for n in range(40, 80)])
+    eventually(lambda: len(first.values + third.values) == 60, "the rest is read")
+    equal(sorted(int(value) for one in (first, other, third) for value in one.values),
+          list(range(80)), "what was read, once each")
+    first.stop()
+
+
 CASES = [(case.__name__.replace("_", "-"), case) for case in (
     groups_are_described_as_kafkas_tool_describes_them,
     offsets_are_reset_as_kafkas_tool_resets_them,
     members_of_two_clients_share_a_group,
     another_client_goes_on_where_a_killed_sillon_had_committed,
+    cooperative_members_of_two_clients_keep_what_they_need_not_give,
 )]

@@ -103,6 +103,11 @@ impl Consumer {
         self.positions.insert(place, position);
     }
 
+    /// Does not read a partition any more.
+    pub fn unassign(&mut self, place: &TopicPartition) {
+        self.positions.remove(place);
+    }
+
     /// Reads nothing any more.
     pub fn unassign_all(&mut self) {
         self.positions.clear();

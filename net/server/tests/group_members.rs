@@ -82,10 +82,16 @@ impl Tested {
         match event.unwrap() {
             GroupEvent::Records(_) => {}
             event => {
-                self.partitions = match &event {
-                    GroupEvent::Assigned(given) => given.iter().map(|p| p.partition).collect(),
-                    _ => Vec::new(),
-                };
+                let indexes =
+                    |places: &[TopicPartition]| places.iter().map(|p| p.partition).collect();
+                match &event {
+                    GroupEvent::Assigned(given) => self.partitions = indexes(given),
+                    GroupEvent::Revoking(gone) | GroupEvent::Lost(gone) => {
+                        let gone: Vec<i32> = indexes(gone);
+                        self.partitions.retain(|index| !gone.contains(index));
+                    }
+                    _ => {}
+                }
                 self.events.push(event);
             }
         }
@@ -312,6 +318,60 @@ fn the_leader_sees_new_partitions_and_has_them_divided() {
     let described = client(&node).describe_group("g").unwrap();
     assert_eq!(described.assignor, "roundrobin");
     node.stop();
+}
+
+#[test]
+fn cooperative_members_read_on_what_they_keep() {
+    let folder = folder();
+    let node = start(folder.path());
+    let cooperative = |options: &mut GroupOptions| {
+        options.assignors = vec![Assignor::CooperativeSticky];
+        options.auto_commit = None;
+    };
+    let mut members = vec![Tested::new(&node, cooperative)];
+    until("one has everything", &mut members, |members| {
+        shared(members) && members[0].values.len() == 8
+    });
+    members.push(Tested::new(&node, cooperative));
+    until("two share", &mut members, shared);
+    let described = client(&node).describe_group("g").unwrap();
+    assert_eq!(described.assignor, "cooperative-sticky");
+    let place = |index| TopicPartition::new("furrow", index);
+    let expected = [
+        GroupEvent::Assigned([0, 1, 2, 3].map(place).to_vec()),
+        GroupEvent::Revoking([2, 3].map(place).to_vec()),
+        GroupEvent::Assigned([0, 1].map(place).to_vec()),
+    ];
+    assert_eq!(members[0].events[..3], expected);
+    produce(&node, &["c"]);
+    until("all is read", &mut members, |members| {
+        members.iter().all(|member| {
+            member
+                .values
+                .iter()
+                .filter(|value| value.starts_with('c'))
+                .count()
+                == 2
+        })
+    });
+    // Nothing was committed: what moved is read again, what stayed is not.
+    let mut values = members[0].values.clone();
+    values.sort();
+    let mut expected = everything(&["a", "b"]);
+    expected.extend(["c0", "c1"].map(str::to_string));
+    assert_eq!(values, expected);
+
+    let second = members.pop().unwrap();
+    second.member.leave().unwrap();
+    until("the first has everything again", &mut members, |members| {
+        members[0].partitions == [0, 1, 2, 3]
+    });
+    let lost = members[0].events.iter();
+    assert!(
+        !lost
+            .clone()
+            .any(|event| matches!(event, GroupEvent::Lost(_)))
+    );
 }
 
 #[test]

@@ -1,9 +1,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::sticky;
 use crate::topic_partition::TopicPartition;
 
-/// How the leader of a group divides partitions. Both give what Kafka's Java assignors of the same
-/// name give, so that a group may be led by any client.
+/// How the leader of a group divides partitions. The first two give what Kafka's Java assignors of
+/// the same name give, so that a group may be led by any client; of the third the same holds but
+/// for which partitions move, which clients see differently anyway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Assignor {
     /// Topic by topic, each member a run of neighbouring partitions: partition n of topics with as
@@ -11,6 +13,9 @@ pub enum Assignor {
     Range,
     /// Partition by partition over all topics, each to the next member that reads its topic.
     RoundRobin,
+    /// As even as can be, with as few partitions as can be taken from those that have them; in two
+    /// steps where all members can go on with the others meanwhile (KIP-429).
+    CooperativeSticky,
 }
 
 /// A member as its group's leader sees it.
@@ -22,6 +27,10 @@ pub struct Subscriber {
     pub instance_id: Option<String>,
     /// What it reads.
     pub topics: BTreeSet<String>,
+    /// What it had when it joined, in a cooperative rebalance.
+    pub owned: BTreeSet<TopicPartition>,
+    /// The generation that it had it in; -1: none, or it does not say.
+    pub generation: i32,
 }
 
 /// The partitions of every member, by its id.
@@ -29,14 +38,24 @@ pub type Assignment = BTreeMap<String, Vec<TopicPartition>>;
 
 impl Assignor {
     /// All of them.
-    pub const ALL: [Assignor; 2] = [Assignor::Range, Assignor::RoundRobin];
+    pub const ALL: [Assignor; 3] = [
+        Assignor::Range,
+        Assignor::RoundRobin,
+        Assignor::CooperativeSticky,
+    ];
 
     /// Kafka's name of it, by which the members of a group agree on one.
     pub fn name(self) -> &'static str {
         match self {
             Assignor::Range => "range",
             Assignor::RoundRobin => "roundrobin",
+            Assignor::CooperativeSticky => "cooperative-sticky",
         }
+    }
+
+    /// Whether members that can do nothing else keep their partitions while the group rebalances.
+    pub fn is_cooperative(self) -> bool {
+        self == Assignor::CooperativeSticky
     }
 
     /// The one of that name.
@@ -60,6 +79,7 @@ impl Assignor {
         match self {
             Assignor::Range => range(partitions, &sorted, &mut assignment),
             Assignor::RoundRobin => round_robin(partitions, &sorted, &mut assignment),
+            Assignor::CooperativeSticky => sticky::divide(partitions, &sorted, &mut assignment),
         }
         assignment
     }
@@ -123,6 +143,8 @@ mod tests {
             member_id: id.to_string(),
             instance_id: instance_id.map(str::to_string),
             topics: topics.iter().map(|topic| topic.to_string()).collect(),
+            owned: BTreeSet::new(),
+            generation: -1,
         }
     }
 
@@ -209,6 +231,6 @@ mod tests {
             is(found, &[("a", "tp0")]);
             assert_eq!(Assignor::named(assignor.name()), Some(assignor));
         }
-        assert_eq!(Assignor::named("cooperative-sticky"), None);
+        assert_eq!(Assignor::named("sticky"), None);
     }
 }

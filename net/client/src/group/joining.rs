@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use sillon_protocol::message::{
     ConsumerProtocolAssignment, ConsumerProtocolSubscription, EncodeError, JoinGroupRequest,
-    JoinGroupResponse, StrBytes, SyncGroupRequest, consumer_protocol_assignment, decode_assignment,
-    decode_subscription, encode_assignment, encode_subscription,
-    join_group_request::JoinGroupRequestProtocol, sync_group_request::SyncGroupRequestAssignment,
+    JoinGroupResponse, StrBytes, SyncGroupRequest, consumer_protocol_assignment,
+    consumer_protocol_subscription, decode_assignment, decode_subscription, encode_assignment,
+    encode_subscription, join_group_request::JoinGroupRequestProtocol,
+    sync_group_request::SyncGroupRequestAssignment,
 };
 use sillon_protocol::{Api, ErrorCode};
 
@@ -28,13 +29,17 @@ use crate::topic_partition::TopicPartition;
 const JOIN_TIMEOUT_BEYOND: Duration = Duration::from_secs(5);
 
 impl GroupMember {
-    /// Sends JoinGroup. The partitions of the last generation are given up here.
+    /// Sends JoinGroup. The partitions of the last generation are given up here, but by a member
+    /// that is cooperative: it says which they are.
     pub(super) fn join(&mut self) -> Result<(), ClientError> {
         self.heartbeats.pause();
-        self.consumer.unassign_all();
-        self.committed.clear();
         self.divided = None;
-        self.membership.generation = -1;
+        self.is_to_rejoin = false;
+        if !self.options.is_cooperative() {
+            self.consumer.unassign_all();
+            self.committed.clear();
+            self.membership.generation = -1;
+        }
         let request = self.join_request()?;
         let asked = self.connect()?.ask(&request)?;
         self.phase = Phase::Joining(asked);
@@ -46,6 +51,20 @@ impl GroupMember {
         topics.sort_unstable();
         let mut subscription = ConsumerProtocolSubscription::default();
         subscription.topics = topics.into_iter().map(StrBytes::from).collect();
+        if self.options.is_cooperative() {
+            subscription.generation_id = self.membership.generation;
+            // Where clients before Kafka 3.2 look for it.
+            let generation = self.membership.generation.to_be_bytes();
+            subscription.user_data = Some(Bytes::copy_from_slice(&generation));
+            let owned = self.partitions();
+            let owned = TopicPartition::by_topic(&owned).map(|places| {
+                let mut topic = consumer_protocol_subscription::TopicPartition::default();
+                topic.topic = StrBytes::from(places[0].topic.as_str());
+                topic.partitions = places.iter().map(|place| place.partition).collect();
+                topic
+            });
+            subscription.owned_partitions = owned.collect();
+        }
         let metadata = encode_subscription(&subscription);
         let metadata = metadata.map_err(|source| self.unencodable(Api::JoinGroup, source))?;
         let protocols = self.options.assignors.iter().map(|assignor| {
@@ -136,7 +155,17 @@ impl GroupMember {
             partitions.map(|p| TopicPartition::new(&*topic.topic, *p))
         });
         let partitions: BTreeSet<TopicPartition> = partitions.collect();
-        self.phase = Phase::Starting(partitions.into_iter().collect());
+        let given_up = self.partitions().into_iter();
+        let given_up = given_up.filter(|place| !partitions.contains(place));
+        let given_up: Vec<TopicPartition> = given_up.collect();
+        let partitions = partitions.into_iter().collect();
+        self.phase = match given_up.is_empty() {
+            true => Phase::Starting(partitions),
+            false => Phase::GivingUp {
+                given_up,
+                partitions,
+            },
+        };
         Ok(())
     }
 
@@ -146,18 +175,20 @@ impl GroupMember {
             unreachable!("only a member with partitions gets here");
         };
         let partitions = partitions.clone();
-        if !partitions.is_empty() {
+        // Those that it has kept are read on.
+        let kept: BTreeSet<TopicPartition> = self.partitions().into_iter().collect();
+        let new = partitions.iter().filter(|place| !kept.contains(place));
+        let new: Vec<TopicPartition> = new.cloned().collect();
+        if !new.is_empty() {
             // The leader may have divided partitions that are newer than what is known here.
             self.client.forget_topics();
             let group = self.options.group.clone();
-            let committed = offsets::fetch(self.connect()?, &group, Some(&partitions), true)?;
-            let without = partitions
-                .iter()
-                .filter(|place| !committed.contains_key(place));
+            let committed = offsets::fetch(self.connect()?, &group, Some(&new), true)?;
+            let without = new.iter().filter(|place| !committed.contains_key(place));
             let without: Vec<TopicPartition> = without.cloned().collect();
             let spec = self.options.offset_reset.into();
             let found = self.client.list_offsets_of(&without, spec)?;
-            for place in &partitions {
+            for place in &new {
                 let known = committed.get(place).map(|committed| committed.offset);
                 let offset = known.or(found.get(place).copied()).unwrap_or(0);
                 self.consumer.assign(&place.topic, place.partition, offset);
@@ -200,6 +231,8 @@ impl GroupMember {
                 member_id: member.member_id.to_string(),
                 instance_id: member.group_instance_id.as_deref().map(str::to_string),
                 topics: subscription.topics.iter().map(|t| t.to_string()).collect(),
+                owned: owned(&subscription),
+                generation: generation(&subscription),
             });
         }
         let topics = members
@@ -281,6 +314,26 @@ impl GroupMember {
             api,
             source,
         }
+    }
+}
+
+/// What a member had when it joined.
+fn owned(subscription: &ConsumerProtocolSubscription) -> BTreeSet<TopicPartition> {
+    let topics = subscription.owned_partitions.iter();
+    let places = topics.flat_map(|topic| {
+        let partitions = topic.partitions.iter();
+        partitions.map(|index| TopicPartition::new(&*topic.topic, *index))
+    });
+    places.collect()
+}
+
+/// The generation that a member had it in; clients before Kafka 3.2 say it to their assignor only.
+fn generation(subscription: &ConsumerProtocolSubscription) -> i32 {
+    let said = subscription.user_data.as_deref();
+    let said = said.and_then(|bytes| bytes.try_into().ok().map(i32::from_be_bytes));
+    match subscription.generation_id {
+        -1 => said.unwrap_or(-1),
+        generation => generation,
     }
 }
 

@@ -27,8 +27,8 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// First version of LeaveGroup that names several members.
 const FIRST_LEAVE_VERSION_WITH_MEMBERS: i16 = 3;
 
-/// A member of a consumer group, in the classic protocol and with eager rebalances: it shares a
-/// group with any client that can divide partitions by one of its [`super::Assignor`]s.
+/// A member of a consumer group, in the classic protocol, with eager or cooperative rebalances: it
+/// shares a group with any client that can divide partitions by one of its [`super::Assignor`]s.
 ///
 /// [`Self::poll`] does everything: it joins, reads, commits and joins again when the group
 /// rebalances. Heartbeats are sent behind it. Records are delivered at least once: what was not
@@ -48,6 +48,8 @@ pub struct GroupMember {
     pub(super) last_commit: Instant,
     /// What the member has divided, as the group's leader.
     pub(super) divided: Option<Divided>,
+    /// It has given up partitions that others wait for: another rebalance gives them to them.
+    pub(super) is_to_rejoin: bool,
     /// Since when nothing has worked.
     trouble_since: Option<Instant>,
 }
@@ -70,7 +72,12 @@ pub(super) enum Phase {
     Joining(Asked<JoinGroupRequest>),
     /// SyncGroup is sent.
     Syncing(Asked<SyncGroupRequest>),
-    /// It has these partitions, and does not know where to begin in them.
+    /// It has to give up some partitions, and goes on with others.
+    GivingUp {
+        given_up: Vec<TopicPartition>,
+        partitions: Vec<TopicPartition>,
+    },
+    /// It has these partitions, and does not know where to begin in those that are new.
     Starting(Vec<TopicPartition>),
     /// It reads.
     Stable,
@@ -83,7 +90,8 @@ pub enum GroupEvent {
     Records(usize),
     /// The member has exactly these partitions now, sorted.
     Assigned(Vec<TopicPartition>),
-    /// The group rebalances, and the member gives up these partitions with its next poll. This is
+    /// The member gives up these partitions with its next poll, because the group rebalances: all
+    /// that it has, or, with cooperative rebalances, those that go to others. This is
     /// the last moment to commit what it has read of them; automatic commits are done.
     Revoking(Vec<TopicPartition>),
     /// The member has lost these partitions: it was silent or did not poll for too long, and others
@@ -125,6 +133,7 @@ impl GroupMember {
             committed: BTreeMap::new(),
             last_commit: Instant::now(),
             divided: None,
+            is_to_rejoin: false,
             trouble_since: None,
             options,
         })
@@ -233,6 +242,9 @@ impl GroupMember {
         deadline: Instant,
         deliver: &mut impl FnMut(Delivered<'_>) -> ControlFlow<()>,
     ) -> Result<Option<GroupEvent>, ClientError> {
+        if self.is_to_rejoin && matches!(self.phase, Phase::Stable) {
+            return self.revoke();
+        }
         if matches!(self.phase, Phase::Starting(_) | Phase::Stable)
             && let Some(verdict) = self.heartbeats.verdict()
         {
@@ -241,20 +253,29 @@ impl GroupMember {
         let result = match &self.phase {
             Phase::Out => self.join(),
             Phase::Joining(_) => self.joined(deadline),
-            Phase::Syncing(_) => self.synced(deadline),
+            Phase::Syncing(_) => match self.synced(deadline) {
+                Ok(()) if matches!(self.phase, Phase::GivingUp { .. }) => {
+                    return self.giving_up().map(Some);
+                }
+                result => result,
+            },
+            Phase::GivingUp { .. } => {
+                self.given_up();
+                Ok(())
+            }
             Phase::Starting(_) => return self.started(),
             Phase::Stable => return self.read(deadline, deliver),
         };
         match result {
             Ok(()) => Ok(None),
-            Err(error) => self.not_joined(error).map(|()| None),
+            Err(error) => self.not_joined(error),
         }
     }
 
     /// What heartbeats have found out.
     fn judged(&mut self, verdict: Verdict) -> Result<Option<GroupEvent>, ClientError> {
         match verdict {
-            Verdict::Rebalance => self.revoke().map(Some),
+            Verdict::Rebalance => self.revoke(),
             Verdict::Lost => Ok(Some(self.lose())),
             Verdict::Fatal(error) => Err(error),
             Verdict::NoCoordinator => {
@@ -270,16 +291,52 @@ impl GroupMember {
         }
     }
 
-    /// The group rebalances: the last moment to commit.
-    fn revoke(&mut self) -> Result<GroupEvent, ClientError> {
+    /// The group rebalances: the last moment to commit, but for a member that keeps its partitions.
+    fn revoke(&mut self) -> Result<Option<GroupEvent>, ClientError> {
+        if let Some(lost) = self.commit_before_rebalance()? {
+            return Ok(Some(lost));
+        }
+        self.phase = Phase::Out;
+        let event = (!self.options.is_cooperative()).then(|| self.partitions());
+        Ok(event.map(GroupEvent::Revoking))
+    }
+
+    /// The automatic commit; [`GroupEvent::Lost`] when the group does not count the member in.
+    fn commit_before_rebalance(&mut self) -> Result<Option<GroupEvent>, ClientError> {
         if self.options.auto_commit.is_some() {
             match self.commit() {
-                Err(error) if is_out(&error) => return Ok(self.lose()),
+                Err(error) if is_out(&error) => return Ok(Some(self.lose())),
                 result => result?,
             }
         }
-        self.phase = Phase::Out;
-        Ok(GroupEvent::Revoking(self.partitions()))
+        Ok(None)
+    }
+
+    /// The group's new generation has given some of the member's partitions to others.
+    fn giving_up(&mut self) -> Result<GroupEvent, ClientError> {
+        if let Some(lost) = self.commit_before_rebalance()? {
+            return Ok(lost);
+        }
+        let Phase::GivingUp { given_up, .. } = &self.phase else {
+            unreachable!("only a member that gives partitions up gets here");
+        };
+        Ok(GroupEvent::Revoking(given_up.clone()))
+    }
+
+    fn given_up(&mut self) {
+        let Phase::GivingUp {
+            given_up,
+            partitions,
+        } = std::mem::replace(&mut self.phase, Phase::Out)
+        else {
+            unreachable!("only a member that gives partitions up gets here");
+        };
+        for place in &given_up {
+            self.consumer.unassign(place);
+            self.committed.remove(place);
+        }
+        self.is_to_rejoin = true;
+        self.phase = Phase::Starting(partitions);
     }
 
     /// The group does not count the member in any more.
@@ -287,12 +344,14 @@ impl GroupMember {
         let lost = self.partitions();
         self.heartbeats.pause();
         self.consumer.unassign_all();
+        self.committed.clear();
         self.membership.generation = -1;
         self.phase = Phase::Out;
         GroupEvent::Lost(lost)
     }
 
-    fn partitions(&self) -> Vec<TopicPartition> {
+    /// What it has, sorted.
+    pub(super) fn partitions(&self) -> Vec<TopicPartition> {
         let positions = self.consumer.positions();
         positions.map(|(place, ..)| place.clone()).collect()
     }
@@ -319,7 +378,7 @@ impl GroupMember {
             return Ok(Some(event));
         }
         if self.is_divided_otherwise()? {
-            return self.revoke().map(Some);
+            return self.revoke();
         }
         if self.consumer.positions().next().is_none() {
             self.heartbeats.wait(deadline);
@@ -426,17 +485,19 @@ impl GroupMember {
     }
 
     /// Joining did not work: from the beginning, with what is known now.
-    fn not_joined(&mut self, error: ClientError) -> Result<(), ClientError> {
+    fn not_joined(&mut self, error: ClientError) -> Result<Option<GroupEvent>, ClientError> {
         self.phase = Phase::Out;
         if error.code() == Some(ErrorCode::RebalanceInProgress) {
-            return Ok(());
+            return Ok(None);
         }
         if is_out(&error) {
+            // A cooperative member has kept what others may have by now.
+            let lost = (!self.partitions().is_empty()).then(|| self.lose());
             self.membership.reset();
-            return Ok(());
+            return Ok(lost);
         }
         self.forget_coordinator();
-        self.back_off(error)
+        self.back_off(error).map(|()| None)
     }
 
     /// A connection to the coordinator.

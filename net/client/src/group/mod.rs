@@ -10,6 +10,7 @@ mod member;
 mod membership;
 mod offsets;
 mod options;
+mod sticky;
 
 use sillon_protocol::ErrorCode;
 

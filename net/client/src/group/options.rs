@@ -14,7 +14,10 @@ pub struct GroupOptions {
     /// Makes it a static member (`group.instance.id`): one that keeps its partitions when it comes
     /// back within the session timeout.
     pub instance_id: Option<String>,
-    /// How it can divide partitions, best first. A group uses what all its members can.
+    /// How it can divide partitions, best first. A group uses what all its members can. With
+    /// [`Assignor::CooperativeSticky`] alone the member keeps its partitions while the group
+    /// rebalances; with others besides it gives them all up, as they need it, and can still be in
+    /// a group of members that keep theirs.
     pub assignors: Vec<Assignor>,
     /// Silence after which the coordinator gives its partitions to others.
     pub session_timeout: Duration,
@@ -41,7 +44,7 @@ impl GroupOptions {
             group: group.to_string(),
             topics: vec![topic.to_string()],
             instance_id: None,
-            assignors: vec![Assignor::Range, Assignor::RoundRobin],
+            assignors: Assignor::ALL.to_vec(),
             session_timeout: Duration::from_secs(45),
             heartbeat_interval: Duration::from_secs(3),
             max_poll_interval: Duration::from_secs(300),
@@ -50,6 +53,15 @@ impl GroupOptions {
             metadata_max_age: Duration::from_secs(300),
             fetch: ConsumerOptions::default(),
         }
+    }
+}
+
+impl GroupOptions {
+    /// Whether the member keeps its partitions while the group rebalances.
+    pub(super) fn is_cooperative(&self) -> bool {
+        self.assignors
+            .iter()
+            .all(|assignor| assignor.is_cooperative())
     }
 }
 

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use sillon_client::{
-    Client, ConsumerOptions, GroupEvent, GroupMember, GroupOptions, OffsetReset, OffsetSpec,
-    TopicPartition,
+    Assignor, Client, ConsumerOptions, GroupEvent, GroupMember, GroupOptions, OffsetReset,
+    OffsetSpec, TopicPartition,
 };
 use tracing::{info, warn};
 
@@ -29,6 +29,17 @@ pub struct MembershipArgs {
     /// Keep the partitions over a restart: a static member, under this id
     #[arg(long, value_name = "ID", requires = "group")]
     group_instance_id: Option<String>,
+    /// How to share the partitions, best first; with cooperative-sticky alone those that stay are
+    /// read on while the group rebalances
+    #[arg(
+        long,
+        value_name = "NAME",
+        value_delimiter = ',',
+        default_value = "range,roundrobin,cooperative-sticky",
+        value_parser = assignor,
+        requires = "group"
+    )]
+    assignors: Vec<Assignor>,
     /// Do not commit what is printed
     #[arg(long, requires = "group")]
     no_auto_commit: bool,
@@ -44,6 +55,11 @@ pub struct MembershipArgs {
     /// Silence after which the group gives the partitions to other members
     #[arg(long, value_name = "MS", default_value_t = 45_000, requires = "group")]
     session_timeout_ms: u64,
+}
+
+fn assignor(name: &str) -> Result<Assignor, String> {
+    let known = Assignor::ALL.map(Assignor::name).join(", ");
+    Assignor::named(name).ok_or_else(|| format!("there are {known}"))
 }
 
 /// What a member reads, as far as its end is concerned.
@@ -93,6 +109,7 @@ impl ConsumeArgs {
             // A third, as Kafka advises, or a heartbeat that is late ends the session.
             heartbeat_interval: defaults.heartbeat_interval.min(session_timeout / 3),
             session_timeout,
+            assignors: membership.assignors.clone(),
             offset_reset: match self.from_beginning {
                 true => OffsetReset::Earliest,
                 false => OffsetReset::Latest,
