@@ -280,7 +280,9 @@ pub(crate) async fn settle_files(
         unreachable!("a list answers entries");
     };
     let (first, active) = (log.segments()[0].base_offset, log.active().base_offset);
-    let mut is_changed = false;
+    // Who renamed these files may have been killed before their names were durable, and the next
+    // checkpoint counts on them.
+    let mut is_unsure = log.segments().iter().any(|segment| segment.generation > 0);
     // Swaps first: what replaces a file comes before what removes those of its neighbours.
     for entry in &entries {
         let Some((to_come, generation)) = parse_swap_file(&entry.name) else {
@@ -298,7 +300,7 @@ pub(crate) async fn settle_files(
             let path = from.into();
             done(io.call(DiskOp::Remove { path }).await)?;
         }
-        is_changed = true;
+        is_unsure = true;
     }
     for entry in &entries {
         let is_replaced =
@@ -308,10 +310,10 @@ pub(crate) async fn settle_files(
         if is_left_over || is_cleaned_file(&entry.name) {
             let path = format!("{folder}/{}", entry.name).into();
             done(io.call(DiskOp::Remove { path }).await)?;
-            is_changed = true;
+            is_unsure = true;
         }
     }
-    if is_changed {
+    if is_unsure {
         let path = folder.into();
         done(io.call(DiskOp::SyncFolder { path }).await)?;
     }

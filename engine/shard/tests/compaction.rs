@@ -172,6 +172,34 @@ fn of_every_key_the_newest_record_stays_at_its_offset_also_after_a_restart() {
 }
 
 #[test]
+fn a_start_makes_the_names_of_compacted_files_durable_which_a_kill_may_have_left_open() {
+    let disk = Rc::default();
+    let mut node = start(&disk);
+    let place = create(&mut node, "table", &[("min.cleanable.dirty.ratio", "0")]);
+    node.create("plain", 8, 1, &[]);
+    fill(&mut node, place, 60);
+    pass(&mut node, 5_000);
+    assert!(read(&mut node, place).len() < 60, "it is compacted");
+    drop(node);
+    assert!(
+        !files(&disk, "table")
+            .iter()
+            .any(|name| name.ends_with(".swap"))
+    );
+    disk.borrow_mut().synced_folders.clear();
+    let _node = restart(&disk);
+    let synced = &disk.borrow().synced_folders;
+    assert!(
+        synced.iter().any(|folder| folder == "table-0"),
+        "{synced:?}"
+    );
+    assert!(
+        !synced.iter().any(|folder| folder == "plain-0"),
+        "{synced:?}"
+    );
+}
+
+#[test]
 fn a_reader_in_a_hole_goes_on_behind_it() {
     let disk = Rc::default();
     let mut node = start(&disk);

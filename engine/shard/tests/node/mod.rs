@@ -36,6 +36,8 @@ pub struct MemoryDisk {
     /// Holds back every sync.
     pub holds_syncs: bool,
     held: Vec<OpId>,
+    /// Folders whose names have been made durable.
+    pub synced_folders: Vec<String>,
     /// Bytes that have been read of segments.
     pub segment_bytes_read: usize,
     /// Of those, what nobody waited for.
@@ -129,7 +131,8 @@ impl MemoryDisk {
                 }
                 return Ok(DiskOutput::Bytes(bytes));
             }
-            DiskOp::Sync { .. } | DiskOp::SyncFolder { .. } => {}
+            DiskOp::SyncFolder { path } => self.synced_folders.push(path.to_string()),
+            DiskOp::Sync { .. } => {}
             DiskOp::Truncate { file, len } => self.content(file).resize(len as usize, 0),
             DiskOp::Close { file } => {
                 self.open.remove(&(shard, file)).expect("an open file");
