@@ -3,7 +3,8 @@
 
 use std::borrow::Cow;
 
-use crate::broker_table::{FAMILIES, OWN_KEYS, Row};
+use crate::broker_families::FAMILIES;
+use crate::broker_table::{OWN_KEYS, Row};
 use crate::config_keys::int;
 use crate::config_kind::ConfigKind;
 use crate::{ConfigKey, TopicConfig, Treatment};
@@ -128,7 +129,7 @@ impl Family {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::broker_table::NO_TLS;
+    use crate::treatments::NO_TLS;
 
     #[test]
     fn keys_are_there_once_and_their_defaults_are_values_that_they_take() {

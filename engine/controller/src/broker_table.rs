@@ -1,9 +1,12 @@
-//! The broker's own keys, by name, and the families of those that have no row.
+//! The broker's own keys, by name.
 
 use crate::Treatment;
-use crate::broker_keys::Family;
 use crate::config_keys::{int, long};
 use crate::config_kind::ConfigKind;
+use crate::treatments::{
+    COMPACTION, GROUPS, HONOURED, JOURNAL, NO_QUOTAS, NO_SHARE_GROUPS, NO_TLS, NO_TRANSACTIONS,
+    ONE_NODE, ONE_REPLICA, SOCKETS, THREADS,
+};
 
 /// Name, values, default, what becomes of it, what it is for.
 pub(crate) type Row = (
@@ -26,28 +29,6 @@ const ANY_DOUBLE: ConfigKind = ConfigKind::Double {
     min: 0.0,
     max: f64::MAX,
 };
-const HONOURED: Treatment = Treatment::Honoured;
-const THREADS: Treatment =
-    Treatment::NoEffect("each shard is one thread that does all of it: see --shards");
-const ONE_NODE: Treatment = Treatment::NoEffect("one node is its own controller");
-const ONE_REPLICA: Treatment = Treatment::NoEffect("partitions have one replica");
-const NO_TRANSACTIONS: Treatment = Treatment::NoEffect("transactions are not built yet");
-const NO_SHARE_GROUPS: Treatment = Treatment::NoEffect("share groups are not built yet");
-const GROUPS: Treatment = Treatment::NoEffect("consumer groups keep to Kafka's default");
-const SOCKETS: Treatment = Treatment::NoEffect("the kernel sizes a socket's buffers by itself");
-pub(crate) const NO_TLS: Treatment = Treatment::Refused("TLS, SASL and ACLs are not built yet");
-const COMPACTION: Treatment =
-    Treatment::NoEffect("one thread beside the shards compacts, in pieces of 64 KiB");
-const NO_TIERS: Treatment = Treatment::NoEffect("tiered storage is not built");
-const NO_JAVA: Treatment = Treatment::Refused("there is no JVM that could load a class");
-const NO_PURGATORY: Treatment =
-    Treatment::NoEffect("a request that ends leaves nothing to be purged");
-const ONE_FOLDER: Treatment = Treatment::NoEffect("a node has one folder");
-const NO_QUOTAS: Treatment = Treatment::NoEffect("quotas are not built yet");
-const JOURNAL: Treatment =
-    Treatment::NoEffect("the journal's checkpoints bound what a restart reads: see --journal");
-const METRICS: Treatment = Treatment::NoEffect("metrics are not given out in this way");
-
 /// The broker's own keys, by name.
 pub(crate) const OWN_KEYS: &[Row] = &[
     (
@@ -618,66 +599,3 @@ pub(crate) const OWN_KEYS: &[Row] = &[
         "How long an idle transactional id is remembered.",
     ),
 ];
-
-/// Keys that are known by their beginning; the first that fits counts.
-pub(crate) const FAMILIES: &[Family] = &[
-    family("add.partitions.to.txn.", NO_TRANSACTIONS),
-    family("alter.config.policy.", NO_JAVA),
-    family("alter.log.dirs.", ONE_FOLDER),
-    family("authorizer.", NO_TLS),
-    family("client.quota.", NO_QUOTAS),
-    family("config.providers", NO_JAVA),
-    family("connection.failed.authentication.", NO_TLS),
-    family("connections.max.reauth.", NO_TLS),
-    family("controller.", ONE_NODE),
-    family("cordoned.log.dirs", ONE_FOLDER),
-    family("create.topic.policy.", NO_JAVA),
-    family("delegation.token.", NO_TLS),
-    family("delete.records.purgatory.", NO_PURGATORY),
-    family("early.start.listeners", NO_TLS),
-    family("errors.deadletterqueue.", NO_SHARE_GROUPS),
-    family("fetch.purgatory.", NO_PURGATORY),
-    family("follower.", ONE_REPLICA),
-    family("group.share.", NO_SHARE_GROUPS),
-    family(
-        "group.streams.",
-        Treatment::NoEffect("streams groups are not built yet"),
-    ),
-    family("group.", GROUPS),
-    family("initial.broker.registration.", ONE_NODE),
-    family("kafka.metrics.", METRICS),
-    family("leader.replication.throttled.", ONE_REPLICA),
-    family("listener.name.", NO_TLS),
-    family("log.dir.failure.", ONE_FOLDER),
-    family("metadata.", ONE_NODE),
-    family("metric.reporters", METRICS),
-    family("metrics.", METRICS),
-    family("num.replica.alter.log.dirs.", ONE_FOLDER),
-    family("principal.builder.class", NO_TLS),
-    family("producer.purgatory.", NO_PURGATORY),
-    family(
-        "queued.",
-        Treatment::NoEffect("requests in flight are bounded: see --memory"),
-    ),
-    family("quota.", NO_QUOTAS),
-    family("remote.", NO_TIERS),
-    family("replica.", ONE_REPLICA),
-    family("replication.quota.", ONE_REPLICA),
-    family("rlmm.", NO_TIERS),
-    family("sasl.", NO_TLS),
-    family("security.", NO_TLS),
-    family("share.", NO_SHARE_GROUPS),
-    family("socket.connection.setup.", ONE_NODE),
-    family("ssl.", NO_TLS),
-    family("super.users", NO_TLS),
-    family("telemetry.", METRICS),
-    family("transaction.", NO_TRANSACTIONS),
-    family(
-        "zookeeper.",
-        Treatment::Refused("Kafka 4 has no ZooKeeper, nor has Sillon"),
-    ),
-];
-
-const fn family(prefix: &'static str, treatment: Treatment) -> Family {
-    Family { prefix, treatment }
-}

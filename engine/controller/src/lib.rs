@@ -6,6 +6,7 @@
 
 mod alter_configs;
 mod append;
+mod broker_families;
 mod broker_keys;
 mod broker_table;
 mod config;
@@ -22,6 +23,7 @@ mod name;
 mod record;
 mod request;
 mod topic_table;
+mod treatments;
 
 pub use append::{APPEND_BYTES_MAX, Append, AppendError, decode_append, encode_append};
 pub use broker_keys::{BrokerKey, Family, Update};

@@ -1,120 +1,40 @@
 //! What a node does before its shards open: who am I, what is there, whose is it.
 
+mod folders;
+mod journals;
+
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use sillon_buffer::planted::{self, Bug};
-use sillon_buffer::{ChunkWriter, Slice};
-use sillon_controller::{
-    BrokerSettings, Image, MetadataRecord, Settings, TopicConfig, encode_append,
-};
-use sillon_group::GroupConfig;
-use sillon_journal::{ChainPoint, Incarnation, JournalId, RingLayout};
+use sillon_controller::{BrokerSettings, Image, MetadataRecord, encode_append};
+use sillon_journal::{Incarnation, JournalId, RingLayout};
 use sillon_log::{
-    CheckpointBuilder, MANIFEST_FILE, META_PROPERTIES_FILE, Manifest, ManifestError,
-    MetaProperties, MetaPropertiesError, PARTITION_METADATA_FILE, decode_partition_metadata,
-    deleted_partition_folder, is_deleted_partition_folder, parse_partition_folder,
+    MANIFEST_FILE, META_PROPERTIES_FILE, Manifest, ManifestError, MetaProperties,
+    MetaPropertiesError,
 };
-use sillon_record::{BrokerId, PartitionIncarnation, TopicId};
 
-use crate::checkpoint::{Place, encode_log, header};
-use crate::layout::{
-    CHECKPOINT, CHECKPOINT_NEW, is_creating_folder, journal_folder, parse_journal_folder, ring_file,
-};
+use crate::layout::journal_folder;
 use crate::lifecycle::empty_folder;
 use crate::metadata_log::{MetadataLogError, load};
-use crate::procedure::{Io, Procedures, done, join_all};
-use crate::recovery::{RecoveredPartition, RecoveryError, Source, recover};
+use crate::procedure::{Io, Procedures};
+use crate::recovery::{RecoveryError, Source, recover};
 use crate::small_file::{read_file, replace_file};
 use crate::{
-    Access, Action, CompactionConfig, DiskError, DiskOp, DiskOutput, DiskResult, IoClass, LogLevel,
-    MetadataLog, Now, OpId, ShardConfig, ShardId, ShardMemory, owner, reserve,
+    Action, DiskError, DiskResult, LogLevel, MetadataLog, NodeConfig, Now, OpId, ShardConfig,
+    ShardId, ShardMemory, reserve,
 };
+use folders::Folders;
+pub(crate) use folders::topic_of;
 
 /// Added to the numbers of a boot's operations and files.
 const NAMESPACE: u64 = 0b10 << 62;
 
-/// The largest batch that a journal of `journal_bytes` over `shards` shards takes, in bytes: a
-/// quarter of a ring file, so that the end of a file never wastes more than that.
-pub fn message_bytes_max(journal_bytes: u64, shards: u16) -> u64 {
-    journal_bytes / u64::from(shards.max(1)) / u64::from(RING_FILES) / 4
-}
-
-/// Each shard's journal when a node makes it: `journal_bytes` is that of all shards, `None` what
-/// suits a file system of `file_system_bytes`. Not valid when that is too little.
-pub fn ring_layout(journal_bytes: Option<u64>, shards: u16, file_system_bytes: u64) -> RingLayout {
-    let shards = u64::from(shards.max(1));
-    let per_shard = match journal_bytes {
-        Some(bytes) => bytes / shards,
-        None => {
-            let wanted = JOURNAL_BYTES.max(shards * JOURNAL_BYTES_MIN);
-            wanted.min(file_system_bytes / 100) / shards
-        }
-    };
-    let file_bytes = per_shard / u64::from(RING_FILES);
-    let block = sillon_buffer::BLOCK_BYTES as u64;
-    RingLayout {
-        files: RING_FILES,
-        file_bytes: (file_bytes - file_bytes % block).min(RingLayout::FILE_BYTES_MAX),
-    }
-}
-
-/// Files of a ring.
-const RING_FILES: u32 = 4;
-const _: () = assert!(RING_FILES <= crate::round::RING_FILES_MAX);
-
-/// Journal of a node by default, in bytes over all shards.
-pub const JOURNAL_BYTES: u64 = 512 << 20;
-
-/// Least journal of a shard by default, in bytes.
-const JOURNAL_BYTES_MIN: u64 = 64 << 20;
-
-/// Parts of the rings that are zeroed before the node is ready, in bytes over all shards: 8 MiB
-/// take about 10 ms of the 50 that a first start may take.
-const ZEROED_BYTES: u64 = 8 << 20;
-
-/// Folders that are looked into at the same time.
-const FOLDERS_AT_ONCE: usize = 32;
-
 /// Where random numbers come from: the system, or a simulator's seed. They must be unpredictable
 /// to clients.
 pub type Entropy = Box<dyn FnMut() -> u128>;
-
-/// What a node is told when it starts.
-#[derive(Clone, Debug)]
-pub struct NodeConfig {
-    /// The node's id in its cluster.
-    pub broker: BrokerId,
-    /// Where clients reach it.
-    pub host: String,
-    /// Its port.
-    pub port: u16,
-    /// How many shards it has.
-    pub shards: u16,
-    /// What the node may use, in bytes.
-    pub memory_bytes: u64,
-    /// Size of the journal over all shards, in bytes; `None`: 512 MiB, at least 64 MiB a shard,
-    /// at most 1 % of the file system.
-    pub journal_bytes: Option<u64>,
-    /// Where the data folder is, for messages.
-    pub place: Arc<str>,
-    /// Size of the file system that the data folder is on, in bytes.
-    pub file_system_bytes: u64,
-    /// Journal that a restart replays at most, in bytes over all shards.
-    pub recovery_bytes_max: u64,
-    /// `log.retention.check.interval.ms`
-    pub retention_check_ms: u64,
-    /// How compaction works, over all shards.
-    pub compaction: CompactionConfig,
-    /// Configuration of topics that say nothing else.
-    pub topic_defaults: TopicConfig,
-    /// The broker's configuration as it was given, by Kafka's names: what clients are told.
-    pub settings: Arc<Settings>,
-    /// What consumer groups are held to.
-    pub groups: GroupConfig,
-}
 
 /// Why a node cannot start. The text names the place and the way out.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -226,15 +146,6 @@ struct Start {
     outcome: Rc<RefCell<Outcome>>,
 }
 
-/// What is in the data folder.
-struct Folders {
-    /// Partition folders that belong to the partition of their name.
-    partitions: BTreeSet<String>,
-    /// Folders to be emptied in the background.
-    leftovers: Vec<String>,
-    journals: Vec<JournalId>,
-}
-
 impl Start {
     async fn run(&mut self) -> Result<Opened, Failure> {
         let cluster_id = self.identify().await?;
@@ -287,12 +198,6 @@ impl Start {
         })
     }
 
-    /// How much of each fresh ring is zeroed before the node is ready, in bytes.
-    fn zeroed_bytes(&self) -> u64 {
-        let share = ZEROED_BYTES / u64::from(self.config.shards.max(1));
-        share - share % sillon_buffer::BLOCK_BYTES as u64
-    }
-
     fn log(&self, level: LogLevel, message: String) {
         let mut outcome = self.outcome.borrow_mut();
         outcome.actions.push(Action::Log { level, message });
@@ -329,103 +234,6 @@ impl Start {
         Ok(properties.cluster_id)
     }
 
-    fn ring(&self) -> Result<RingLayout, Failure> {
-        let NodeConfig {
-            journal_bytes,
-            shards,
-            file_system_bytes,
-            ..
-        } = self.config;
-        let layout = ring_layout(journal_bytes, shards, file_system_bytes);
-        if layout.is_valid() {
-            Ok(layout)
-        } else {
-            Err(Failure::JournalTooSmall {
-                bytes: layout.capacity_bytes() * u64::from(shards.max(1)),
-                shards,
-            })
-        }
-    }
-
-    /// Looks through the data folder: what belongs to whom, and what nobody needs.
-    async fn folders(&mut self, image: &Image) -> Result<Folders, Failure> {
-        let list = self.io.call(DiskOp::List { path: "".into() });
-        let DiskOutput::Entries(entries) = list.await? else {
-            unreachable!("a list answers entries");
-        };
-        let mut folders = Folders {
-            partitions: BTreeSet::new(),
-            leftovers: Vec::new(),
-            journals: Vec::new(),
-        };
-        let mut unknown: Vec<String> = Vec::new();
-        for entry in entries.into_iter().filter(|entry| entry.is_folder) {
-            if let Some(journal) = parse_journal_folder(&entry.name) {
-                folders.journals.push(journal);
-            } else if is_creating_folder(&entry.name) {
-                // Now, because its creation begins again under the same name.
-                empty_folder(&self.io, &entry.name).await?;
-            } else if is_deleted_partition_folder(&entry.name) {
-                folders.leftovers.push(entry.name);
-            } else if parse_partition_folder(&entry.name).is_some() {
-                unknown.push(entry.name);
-            }
-        }
-        for group in unknown.chunks(FOLDERS_AT_ONCE) {
-            let topics = group.iter().map(|name| topic_of(&self.io, name)).collect();
-            for (name, topic) in group.iter().zip(join_all(topics).await) {
-                self.sort(image, name, topic?, &mut folders).await?;
-            }
-        }
-        Ok(folders)
-    }
-
-    async fn sort(
-        &mut self,
-        image: &Image,
-        name: &str,
-        topic: Option<TopicId>,
-        folders: &mut Folders,
-    ) -> Result<(), Failure> {
-        let (topic_name, partition) = parse_partition_folder(name).expect("listed by its name");
-        let owner = image.topic_named(topic_name);
-        let is_ours = owner
-            .is_some_and(|owner| Some(owner.id) == topic && owner.partition(partition).is_some());
-        if is_ours {
-            folders.partitions.insert(name.to_string());
-            return Ok(());
-        }
-        let is_deleted = topic.is_some_and(|topic| image.removed_topic(topic).is_some());
-        let new_name = if is_deleted {
-            deleted_partition_folder(topic_name, partition, (self.entropy)())
-        } else {
-            let new_name = format!("{name}.stranger-{:08x}", (self.entropy)() as u32);
-            self.log(
-                LogLevel::Warn,
-                format!(
-                    "folder {name} belongs to no partition of this cluster; it is set aside as \
-                     {new_name} and never deleted"
-                ),
-            );
-            new_name
-        };
-        let rename = self.io.call(DiskOp::Rename {
-            from: name.into(),
-            to: new_name.as_str().into(),
-        });
-        done(rename.await)?;
-        done(self.io.call(DiskOp::SyncFolder { path: "".into() }).await)?;
-        if is_deleted {
-            folders.leftovers.push(new_name);
-        }
-        Ok(())
-    }
-
-    async fn first_journals(&mut self, ring: RingLayout) -> Result<Vec<JournalId>, Failure> {
-        self.new_journals(ring, &BTreeMap::new(), &Image::new(TopicConfig::default()))
-            .await
-    }
-
     /// The journals were written by another number of shards: all of them go into the segments,
     /// then new ones begin.
     async fn move_journals(
@@ -459,63 +267,6 @@ impl Start {
             }
         }
         self.new_journals(ring, &partitions, image).await
-    }
-
-    /// Makes a journal for each shard, with a checkpoint of the partitions that it owns, and then
-    /// the manifest that names them.
-    async fn new_journals(
-        &mut self,
-        ring: RingLayout,
-        partitions: &BTreeMap<PartitionIncarnation, RecoveredPartition>,
-        image: &Image,
-    ) -> Result<Vec<JournalId>, Failure> {
-        let (mut journals, mut checkpoints) = (Vec::new(), Vec::new());
-        for shard in 0..self.config.shards {
-            let journal = JournalId((self.entropy)());
-            let config = self.shard_config(ShardId(shard), journal, ring);
-            let through = ChainPoint::FRESH.next_sequence - 1;
-            let header = header(&config, through, ChainPoint::FRESH, true);
-            let mut builder = CheckpointBuilder::new(header);
-            for (incarnation, partition) in partitions {
-                let is_owned = owner(partition.id, self.config.shards) == ShardId(shard);
-                let known = image.partition(partition.id);
-                let (Some((topic, known)), true) = (known, is_owned) else {
-                    continue;
-                };
-                let place = Place {
-                    id: partition.id,
-                    incarnation: *incarnation,
-                    topic_name: &topic.name,
-                    high_watermark: partition.high_watermark,
-                    leader_epoch: known.leader_epoch,
-                    // Recovery has finished or undone it.
-                    is_swapping: false,
-                };
-                let mut encoded = Vec::new();
-                encode_log(&place, &partition.log, &mut encoded);
-                builder.push_encoded(&encoded);
-            }
-            journals.push(journal);
-            checkpoints.push(builder.finish());
-        }
-        let zeroed = self.zeroed_bytes();
-        let new = journals.iter().zip(&checkpoints);
-        let made =
-            new.map(|(id, checkpoint)| make_journal(&self.io, *id, ring, zeroed, checkpoint));
-        for made in join_all(made.collect()).await {
-            made?;
-        }
-        done(self.io.call(DiskOp::SyncFolder { path: "".into() }).await)?;
-        let manifest = Manifest {
-            shard_count: self.config.shards,
-            journals: journals.iter().map(|journal| journal.0).collect(),
-            ring_files: ring.files,
-            ring_file_bytes: ring.file_bytes,
-        };
-        let new_name = format!("{MANIFEST_FILE}.new");
-        let text = manifest.encode();
-        replace_file(&self.io, "", MANIFEST_FILE, &new_name, text.as_bytes()).await?;
-        Ok(journals)
     }
 
     /// Makes this start known: every partition that this broker leads gets a new leader epoch.
@@ -581,73 +332,4 @@ impl Start {
         }
         configs
     }
-}
-
-/// The topic that a partition's folder says it belongs to.
-pub(crate) async fn topic_of(io: &Io, folder: &str) -> Result<Option<TopicId>, DiskError> {
-    let content = read_file(io, &format!("{folder}/{PARTITION_METADATA_FILE}")).await?;
-    let text = content.map(|content| String::from_utf8_lossy(&content).into_owned());
-    Ok(text.and_then(|text| decode_partition_metadata(&text).ok()))
-}
-
-/// Makes a journal's folder, ring and first checkpoint.
-async fn make_journal(
-    io: &Io,
-    journal: JournalId,
-    ring: RingLayout,
-    zeroed: u64,
-    checkpoint: &[u8],
-) -> Result<(), DiskError> {
-    let folder = journal_folder(journal);
-    let path = folder.as_str().into();
-    done(io.call(DiskOp::MakeFolder { path }).await)?;
-    let mut left = zeroed;
-    let mut files = Vec::new();
-    for number in 0..ring.files {
-        let share = left.min(ring.file_bytes);
-        left -= share;
-        files.push(make_ring_file(
-            io,
-            ring_file(journal, number),
-            ring.file_bytes,
-            share,
-        ));
-    }
-    for made in join_all(files).await {
-        made?;
-    }
-    replace_file(io, &folder, CHECKPOINT, CHECKPOINT_NEW, checkpoint).await
-}
-
-async fn make_ring_file(io: &Io, path: String, bytes: u64, zeroed: u64) -> Result<(), DiskError> {
-    const PIECE_BYTES: u64 = 1 << 20;
-    let file = io.new_file();
-    let open = io.call(DiskOp::Open {
-        file,
-        path: path.into(),
-        create: true,
-        access: Access::Direct,
-    });
-    done(open.await)?;
-    let allocate = io.call(DiskOp::Allocate {
-        file,
-        position: 0,
-        len: bytes,
-    });
-    done(allocate.await)?;
-    let mut position = 0;
-    let zeros: Slice = ChunkWriter::unpooled(PIECE_BYTES as usize).publish(PIECE_BYTES as usize);
-    while position < zeroed {
-        let len = PIECE_BYTES.min(zeroed - position);
-        let write = io.call(DiskOp::Write {
-            file,
-            position,
-            pieces: vec![zeros.slice(0..len as usize)],
-            class: IoClass::Journal,
-        });
-        done(write.await)?;
-        position += len;
-    }
-    done(io.call(DiskOp::Sync { file }).await)?;
-    done(io.call(DiskOp::Close { file }).await)
 }

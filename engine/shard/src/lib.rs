@@ -24,6 +24,7 @@ mod layout;
 mod lifecycle;
 mod lookup;
 mod metadata_log;
+mod node_config;
 mod partition;
 mod partition_files;
 mod prepare;
@@ -42,9 +43,7 @@ mod write_back;
 mod zeroing;
 
 pub use action::{Action, LogLevel};
-pub use boot::{
-    Boot, BootError, Entropy, JOURNAL_BYTES, NodeConfig, Opened, message_bytes_max, ring_layout,
-};
+pub use boot::{Boot, BootError, Entropy, Opened};
 pub use cold::{READ_INDEXES_BYTES_MAX, RECENTLY_READ_MAX};
 pub use config::{CompactionConfig, ShardConfig, ShardMemory};
 pub use event::{Event, Now, TICK_MS};
@@ -52,6 +51,7 @@ pub use group::group_partition;
 pub use io::*;
 pub use layout::{CHECKPOINT, METADATA_LOG, journal_folder, ring_file};
 pub use metadata_log::{MetadataLog, MetadataLogError, read_metadata_log};
+pub use node_config::{JOURNAL_BYTES, NodeConfig, message_bytes_max, ring_layout};
 pub use request::*;
 pub use reserve::reserve_bytes;
 pub use shard::Shard;
