@@ -73,7 +73,9 @@ pub(super) async fn rounds_complete_behind_a_crowd_of_background_writes<D: Disk>
     assert_eq!(last, pattern(31, BLOCK_BYTES));
 }
 
-pub(super) async fn rounds_complete_behind_a_crowd_of_background_reads<D: Disk>(user: &mut User<'_, D>) {
+pub(super) async fn rounds_complete_behind_a_crowd_of_background_reads<D: Disk>(
+    user: &mut User<'_, D>,
+) {
     user.open(A, "segment", Access::Direct).await;
     user.open(B, "journal", Access::Direct).await;
     user.done(write(A, 0, &pattern(7, 32 * BLOCK_BYTES))).await;
