@@ -89,8 +89,26 @@ enum Failure {
          it up"
     )]
     OfflineAtMove(String),
+    #[error(
+        "there is no room on the disk to move the journals of {shards} shards into new ones: make \
+         room, or start with --shards {shards} again"
+    )]
+    NoRoomToMove { shards: u16 },
     #[error("a journal of {bytes} bytes over {shards} shards is too small: each needs 64 KiB")]
     JournalTooSmall { bytes: u64, shards: u16 },
+}
+
+impl Failure {
+    /// The same, told as what became of moving the journals of `shards` shards.
+    fn at_move(self, shards: u16) -> Failure {
+        match self {
+            Failure::Disk(DiskError::NoSpace)
+            | Failure::Recovery(RecoveryError::Disk(DiskError::NoSpace)) => {
+                Failure::NoRoomToMove { shards }
+            }
+            other => other,
+        }
+    }
 }
 
 impl Boot {
@@ -149,6 +167,11 @@ struct Start {
 impl Start {
     async fn run(&mut self) -> Result<Opened, Failure> {
         let cluster_id = self.identify().await?;
+        // Before anything is changed: it says whether the folder is of a newer version.
+        let manifest = match read_file(&self.io, MANIFEST_FILE).await? {
+            Some(content) => Some(Manifest::decode(&String::from_utf8_lossy(&content))?),
+            None => None,
+        };
         let loaded = load(&self.io).await?;
         let settings = BrokerSettings::new(self.config.broker, self.config.settings.clone());
         let mut image = Image::of_broker(self.config.topic_defaults, settings);
@@ -156,7 +179,6 @@ impl Start {
             image.apply(record);
         }
         let folders = self.folders(&image).await?;
-        let manifest = read_file(&self.io, MANIFEST_FILE).await?;
         let ring = self.ring()?;
         let (journals, ring, zeroed) = match manifest {
             None => (
@@ -164,8 +186,7 @@ impl Start {
                 ring,
                 Some(self.zeroed_bytes()),
             ),
-            Some(content) => {
-                let manifest = Manifest::decode(&String::from_utf8_lossy(&content))?;
+            Some(manifest) => {
                 let old_ring = RingLayout {
                     files: manifest.ring_files,
                     file_bytes: manifest.ring_file_bytes,
@@ -174,9 +195,10 @@ impl Start {
                 if manifest.shard_count == self.config.shards {
                     (old, old_ring, None)
                 } else {
-                    let new = self
-                        .move_journals(&image, &folders, &old, old_ring, ring)
-                        .await?;
+                    let moved = self.move_journals(&image, &folders, &old, old_ring, ring);
+                    let new = moved
+                        .await
+                        .map_err(|failure| failure.at_move(manifest.shard_count))?;
                     (new, ring, Some(self.zeroed_bytes()))
                 }
             }

@@ -273,6 +273,45 @@ fn a_deleted_topic_is_gone_and_one_of_the_same_name_is_empty() {
 }
 
 #[test]
+fn a_folder_of_a_newer_version_is_refused_and_left_as_it_is() {
+    for (file, version, newer) in [
+        ("sillon.manifest", "format_version=1", "format_version=2"),
+        ("meta.properties", "\nversion=1", "\nversion=2"),
+    ] {
+        let disk = disk();
+        let mut node = Node::start(disk.clone(), config(2), 1);
+        node.create("paiement", 7, 2, &[]);
+        let content = disk.borrow().files[file].clone();
+        let text = String::from_utf8(content).unwrap();
+        let text = text.replace(version, newer);
+        assert!(text.contains(newer), "{text}");
+        disk.borrow_mut().files.insert(file.into(), text.into());
+        let before = disk.borrow().files.clone();
+        for shards in [2, 3] {
+            let refused = Node::boot(&disk, config(shards), 2).err().expect("refused");
+            assert!(refused.0.contains("start the version"), "{refused}");
+            let after = disk.borrow().files.clone();
+            assert!(after == before, "{file}: {shards} shards");
+        }
+    }
+}
+
+#[test]
+fn without_room_for_journals_of_another_shard_count_the_old_one_still_starts() {
+    let disk = disk();
+    let mut node = Node::start(disk.clone(), config(2), 1);
+    let topic = node.create("paiement", 7, 1, &[]);
+    let place = partition(topic, 0);
+    node.produce(place, batch(1, 10, None)).unwrap().unwrap();
+    disk.borrow_mut().is_full = true;
+    let refused = Node::boot(&disk, config(3), 2).err().expect("refused");
+    assert!(refused.0.contains("make room"), "{refused}");
+    assert!(refused.0.contains("--shards 2"), "{refused}");
+    let mut node = Node::start(disk, config(2), 3);
+    assert_eq!(node.read_all(place), [0]);
+}
+
+#[test]
 fn a_write_error_refuses_what_waits_and_takes_the_shard_offline() {
     let mut node = Node::start(disk(), config(1), 1);
     let topic = node.create("paiement", 7, 1, &[]);

@@ -116,7 +116,10 @@ pub enum MetaPropertiesError {
         key: &'static str,
     },
     /// Another version.
-    #[error("meta.properties has version {version:?}; version 1 is known")]
+    #[error(
+        "version {version:?} is not the one that this program reads, 1: start the version of \
+         sillon that wrote it"
+    )]
     Version {
         /// What stands there.
         version: String,

@@ -13,13 +13,19 @@ use sillon_record::{
     Producer, Scratch, TopicId, TopicPartition, ValidBatch,
 };
 use sillon_shard::{
-    Action, Appended, Boot, CompactionConfig, DiskError, DiskOp, DiskOutput, DiskResult, Event,
-    Extent, Fetch, FetchEntry, FileId, FolderEntry, IoClass, ListOffset, MetadataLog, NodeConfig,
-    Now, OffsetTarget, OpId, Opened, Outcome, Produce, ProduceEntry, Refusal, Request, Shard,
-    ShardId, Ticket, owner,
+    Action, Appended, Boot, BootError, CompactionConfig, DiskError, DiskOp, DiskOutput, DiskResult,
+    Event, Extent, Fetch, FetchEntry, FileId, FolderEntry, IoClass, ListOffset, MetadataLog,
+    NodeConfig, Now, OffsetTarget, OpId, Opened, Outcome, Produce, ProduceEntry, Refusal, Request,
+    Shard, ShardId, Ticket, owner,
 };
 
 pub const BROKER: BrokerId = BrokerId(1);
+
+/// When every node starts.
+const START: Now = Now {
+    mono_ns: 1,
+    wall_ms: 1_700_000_000_000,
+};
 
 /// Files by path; folders are paths without content.
 #[derive(Default)]
@@ -245,11 +251,12 @@ pub fn config(shards: u16) -> NodeConfig {
 }
 
 impl Node {
-    pub fn start(disk: Rc<RefCell<MemoryDisk>>, config: NodeConfig, seed: u128) -> Node {
-        let now = Now {
-            mono_ns: 1,
-            wall_ms: 1_700_000_000_000,
-        };
+    /// What a node of that configuration finds when it starts, or why it does not.
+    pub fn boot(
+        disk: &Rc<RefCell<MemoryDisk>>,
+        config: NodeConfig,
+        seed: u128,
+    ) -> Result<Opened, BootError> {
         disk.borrow_mut().open.clear();
         let mut next = seed << 64;
         let entropy = Box::new(move || {
@@ -258,18 +265,23 @@ impl Node {
         });
         let mut actions = Vec::new();
         let mut boot = Boot::start(config, entropy, &mut actions);
-        let opened: Opened = 'boot: loop {
+        loop {
             let started = std::mem::take(&mut actions);
             assert!(!started.is_empty(), "boot waits for nothing");
             for action in started {
                 if let Action::Disk { op, io } = action {
                     let result = disk.borrow_mut().perform(usize::MAX, io);
-                    if let Some(result) = boot.handle(now, op, result, &mut actions) {
-                        break 'boot result.expect("the node starts");
+                    if let Some(result) = boot.handle(START, op, result, &mut actions) {
+                        return result;
                     }
                 }
             }
-        };
+        }
+    }
+
+    pub fn start(disk: Rc<RefCell<MemoryDisk>>, config: NodeConfig, seed: u128) -> Node {
+        let now = START;
+        let opened = Node::boot(&disk, config, seed).expect("the node starts");
         let mut node = Node {
             disk,
             shards: Vec::new(),
