@@ -2,11 +2,16 @@ use std::io;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::{Handle, Signals};
 
 use crate::mail::Report;
+
+/// How long a signal counts as the first one again: timeout(1), and shells with a wrapper between,
+/// send it to the process and to its group.
+const ECHO: Duration = Duration::from_secs(1);
 
 /// Stops a node in order, from any thread. Asking twice, or before it runs, is fine.
 #[derive(Clone, Default)]
@@ -40,8 +45,8 @@ impl StopHandle {
     }
 }
 
-/// Watches SIGTERM and SIGINT until it is dropped: the first one stops the node, the second ends
-/// the process on the spot.
+/// Watches SIGTERM and SIGINT until it is dropped: the first one stops the node, one that comes
+/// later than [`ECHO`] ends the process on the spot.
 pub(crate) struct SignalWatch {
     handle: Handle,
     thread: Option<JoinHandle<()>>,
@@ -52,15 +57,20 @@ impl SignalWatch {
         let mut signals = Signals::new([SIGTERM, SIGINT])?;
         let handle = signals.handle();
         let watch = move || {
-            let mut is_first = true;
+            let mut first: Option<Instant> = None;
             for signal in signals.forever() {
-                if !is_first {
-                    tracing::warn!(signal, "second signal: ending at once");
-                    std::process::exit(128 + signal);
+                match first {
+                    None => {
+                        first = Some(Instant::now());
+                        tracing::info!(signal, "stopping");
+                        let _ = node.send(Report::StopAsked);
+                    }
+                    Some(first) if first.elapsed() < ECHO => {}
+                    Some(_) => {
+                        tracing::warn!(signal, "second signal: ending at once");
+                        std::process::exit(128 + signal);
+                    }
                 }
-                is_first = false;
-                tracing::info!(signal, "stopping");
-                let _ = node.send(Report::StopAsked);
             }
         };
         let thread = thread::Builder::new().name("signals".into()).spawn(watch)?;
