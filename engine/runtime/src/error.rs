@@ -12,7 +12,10 @@ pub type ServiceError = Box<dyn std::error::Error + Send + Sync>;
 #[derive(Debug, thiserror::Error)]
 pub enum NodeError {
     /// The data folder could not be made.
-    #[error("cannot make the data folder {}: {source}", path.display())]
+    #[error(
+        "cannot make the data folder {}: {source}; give one that the broker's user may write with \
+         --data-dir", path.display()
+    )]
     DataFolder {
         /// Which.
         path: PathBuf,

@@ -28,7 +28,10 @@ pub enum FolderLockError {
         process: String,
     },
     /// The folder or the lock file cannot be opened or made.
-    #[error("cannot lock {}: {source}", path.display())]
+    #[error(
+        "cannot lock {}: {source}; the data folder must be one that the broker's user may write",
+        path.display()
+    )]
     Io {
         /// The lock file.
         path: PathBuf,
@@ -109,11 +112,10 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_is_missing_is_named() {
+    fn a_folder_that_cannot_be_written_is_named_with_the_way_out() {
         let error = FolderLock::take(Path::new("/nowhere/at/all")).unwrap_err();
-        assert!(
-            error.to_string().contains("/nowhere/at/all/.lock"),
-            "{error}"
-        );
+        let error = error.to_string();
+        assert!(error.contains("/nowhere/at/all/.lock"), "{error}");
+        assert!(error.contains("may write"), "{error}");
     }
 }

@@ -11,6 +11,12 @@ const MEMLOCK_NEEDED_BYTES: u64 = 512 << 10;
 /// the rest is for connections.
 const OPEN_FILES_WANTED: u64 = 10_000;
 
+/// Descriptors without which a node does not come up, beside [`OPEN_FILES_OF_A_SHARD`].
+const OPEN_FILES_NEEDED: u64 = 64;
+
+/// Descriptors of a shard's rings, journal and first connections.
+const OPEN_FILES_OF_A_SHARD: u64 = 32;
+
 /// Registered memory of an executor, in bytes: at most enough for two background writes of
 /// 256 KiB and some rounds; beyond it buffers come from the heap.
 const IO_MEMORY_MAX_BYTES: u64 = 1 << 20;
@@ -44,7 +50,7 @@ pub fn raise_limits() {
 pub(super) fn limits(shards: u16) -> Vec<Finding> {
     vec![
         locked_memory(getrlimit(Resource::Memlock).current, shards),
-        open_files(getrlimit(Resource::Nofile).current),
+        open_files(getrlimit(Resource::Nofile).current, shards),
     ]
 }
 
@@ -85,9 +91,15 @@ fn locked_memory(limit: Option<u64>, shards: u16) -> Finding {
     }
 }
 
-fn open_files(limit: Option<u64>) -> Finding {
+fn open_files(limit: Option<u64>, shards: u16) -> Finding {
     let subject = "open files";
+    let needed = OPEN_FILES_NEEDED + OPEN_FILES_OF_A_SHARD * u64::from(shards);
     match limit {
+        Some(limit) if limit < needed => Finding::missing(
+            subject,
+            format!("RLIMIT_NOFILE is {limit}, at least {needed} are needed"),
+            OPEN_FILES_MEND,
+        ),
         Some(limit) if limit < OPEN_FILES_WANTED => Finding::poor(
             subject,
             format!("RLIMIT_NOFILE is {limit}, {OPEN_FILES_WANTED} are wanted"),
@@ -118,7 +130,10 @@ mod tests {
         let finding = locked_memory(Some(64 << 10), 1);
         assert_eq!(finding.verdict, Verdict::Missing);
         assert!(finding.to_string().contains("LimitMEMLOCK=8M"), "{finding}");
-        let finding = open_files(Some(1024));
+        let finding = open_files(Some(100), 2);
+        assert_eq!(finding.verdict, Verdict::Missing);
+        assert!(finding.to_string().contains("LimitNOFILE"), "{finding}");
+        let finding = open_files(Some(1024), 2);
         assert_eq!(finding.verdict, Verdict::Poor);
         assert!(finding.to_string().contains("LimitNOFILE"), "{finding}");
     }
