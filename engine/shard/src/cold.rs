@@ -65,12 +65,29 @@ impl State {
         }
     }
 
-    /// A part of a segment file, for a reader.
-    fn file_extent(&mut self, key: usize, segment_base: Offset, begin: u64, end: u64) -> Extent {
-        Extent::File {
-            segment: self.partitions[key].reader(segment_base),
-            position: begin,
-            len: end - begin,
+    /// A part of a segment that has been written, for a reader: of its file, and from memory where
+    /// that will be written again.
+    fn extents(
+        &mut self,
+        key: usize,
+        segment_base: Offset,
+        (begin, end): (u64, u64),
+        mut push: impl FnMut(Extent),
+    ) {
+        let partition = &mut self.partitions[key];
+        let segment = partition.reader(segment_base);
+        let shared = partition.log.shared_block(segment_base);
+        let file_end = shared.map_or(end, |(from, _)| from.clamp(begin, end));
+        if begin < file_end {
+            push(Extent::File {
+                segment,
+                position: begin,
+                len: file_end - begin,
+            });
+        }
+        if let Some((from, block)) = shared.filter(|_| file_end < end) {
+            let part = block.slice((file_end - from) as usize..(end - from) as usize);
+            push(Extent::Memory(part));
         }
     }
 }
@@ -230,8 +247,10 @@ async fn fetch_segment(
     files.state(|state, key| {
         state.note_read(key, segment_base);
         if end > begin {
-            let extent = state.file_extent(key, segment_base, begin, end);
-            fetched.records.push(extent);
+            let records = &mut fetched.records;
+            state.extents(key, segment_base, (begin, end), |extent| {
+                records.push(extent)
+            });
             fetched.records_bytes += end - begin;
         }
         let segment = state.partitions[key].log.segment(segment_base);

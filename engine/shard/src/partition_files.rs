@@ -1,6 +1,7 @@
 //! The files of one partition, as a procedure of its shard reads them: batch headers, indexes and
 //! the end that shares a block with what will be appended.
 
+use sillon_buffer::Slice;
 use sillon_log::{SegmentIndex, decode_offset_index};
 use sillon_record::{
     BATCH_HEADER_BYTES, BatchHeader, Offset, PartitionIncarnation, TopicPartition,
@@ -138,38 +139,34 @@ impl<'a> PartitionFiles<'a> {
     pub(crate) async fn restore_tail(&self) -> Result<(), ColdError> {
         let wanted = self.partition(|partition| {
             let segment_base = partition.log.written_segment();
-            let missing = partition.log.missing_tail();
+            // Retention may have taken it.
+            partition.log.segment(segment_base)?;
+            let missing = partition.log.missing_prefix();
             missing.map(|part| (part, segment_base, partition.reader(segment_base)))
         })?;
-        let Some(((from, to), segment_base, reader)) = wanted else {
+        let Some(((position, len), segment_base, reader)) = wanted else {
             return Ok(());
         };
         let file = self.io.new_file();
         open_segment(self.io, file, &reader, Access::Direct).await?;
         let read = self.io.call(DiskOp::Read {
             file,
-            position: from,
-            len: to - from,
+            position,
+            len,
             class: IoClass::Foreground,
         });
         let read = bytes(read.await);
         let closed = done(self.io.call(DiskOp::Close { file }).await);
         let content = read?;
         closed?;
-        if content.len() as u64 != to - from {
-            return Err(self.no_batch(segment_base, from + content.len() as u64));
+        if content.len() as u64 != len {
+            return Err(self.no_batch(segment_base, position + content.len() as u64));
         }
-        let restored = self.state(|state, key| {
-            let log = &mut state.partitions[key].log;
-            if log.missing_tail() != Some((from, to)) {
-                return Ok(());
+        self.partition(|partition| {
+            if partition.log.missing_prefix() == Some((position, len)) {
+                partition.log.set_prefix(Slice::copy_of(&content));
             }
-            let (clean_bytes, count) = log.restore_tail(from, &content)?;
-            state.clean_bytes += clean_bytes;
-            state.evictable.push_back((key, self.incarnation, count));
-            Ok(())
-        })?;
-        restored.map_err(|_: sillon_record::BatchesError| self.no_batch(segment_base, from))
+        })
     }
 
     /// Where the batch that holds `offset` begins in a segment whose file is final below `limit`.
@@ -241,8 +238,40 @@ impl<'a> PartitionFiles<'a> {
         Ok(())
     }
 
-    /// Reads a part of a segment. Tries once more when another reader closed the file in between.
+    /// Reads a part of a segment that has been written: from its file, and from memory where that
+    /// will be written again.
     pub(crate) async fn read(
+        &self,
+        segment_base: Offset,
+        position: u64,
+        len: u64,
+    ) -> Result<Vec<u8>, ColdError> {
+        let end = position + len;
+        let shared = self.partition(|partition| {
+            let block = partition.log.shared_block(segment_base);
+            block.map(|(from, block)| (from, block.clone()))
+        })?;
+        let Some((from, block)) = shared.filter(|(from, _)| *from < end) else {
+            return self.read_file(segment_base, position, len).await;
+        };
+        let mut bytes = match position < from {
+            true => {
+                self.read_file(segment_base, position, from - position)
+                    .await?
+            }
+            false => Vec::new(),
+        };
+        if position + (bytes.len() as u64) < from.min(end) {
+            // The file is shorter than it should be, which the caller sees.
+            return Ok(bytes);
+        }
+        let place = |position: u64| ((position.max(from) - from) as usize).min(block.len());
+        bytes.extend_from_slice(&block[place(position)..place(end)]);
+        Ok(bytes)
+    }
+
+    /// Reads a part of a segment's file. Tries once more when another reader closed it in between.
+    async fn read_file(
         &self,
         segment_base: Offset,
         position: u64,

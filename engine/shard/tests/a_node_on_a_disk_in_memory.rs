@@ -9,7 +9,7 @@ use std::rc::Rc;
 use node::{MemoryDisk, Node, batch, config, fetch, produce};
 use sillon_controller::MetadataRecord;
 use sillon_record::{Batches, Offset, Producer, TopicPartition};
-use sillon_shard::{DiskError, OffsetTarget, Refusal, Request};
+use sillon_shard::{DiskError, Extent, OffsetTarget, Refusal, Request};
 
 fn disk() -> Rc<RefCell<MemoryDisk>> {
     Rc::default()
@@ -326,6 +326,57 @@ fn a_write_error_refuses_what_waits_and_takes_the_shard_offline() {
             .any(|line| line.contains("the journal cannot be written"))
     );
     assert_eq!(node.fetch(place, 0), Err(Refusal::Storage));
+}
+
+#[test]
+fn of_partitions_that_rest_only_a_part_of_a_block_stays_in_memory() {
+    const PARTITIONS: i32 = 20;
+    let mut small = config(1);
+    // A quarter of it is for the newest records: 5 of the 20 batches below.
+    small.memory_bytes = 4 << 20;
+    let mut node = Node::start(disk(), small, 1);
+    let topic = node.create("paiement", 7, PARTITIONS, &[]);
+    let places: Vec<_> = (0..PARTITIONS).map(|n| partition(topic, n)).collect();
+    for place in &places {
+        let appended = node.produce(*place, batch(1, 200_000, None));
+        appended.unwrap().unwrap();
+    }
+    for _ in 0..310 {
+        node.tick(100);
+    }
+    let mut from_file = 0;
+    for place in &places {
+        let key = node.send(*place, fetch(*place, 0, 0, 0));
+        let Some(Request::Fetch(fetch)) = node.take(key) else {
+            panic!("a fetch with nothing to wait for is answered");
+        };
+        let fetched = fetch.entries[0].outcome.as_ref().unwrap().as_ref().unwrap();
+        let lengths = |of_file: bool| -> u64 {
+            let lengths = fetched.records.iter().map(|extent| match extent {
+                Extent::Memory(slice) if !of_file => slice.len() as u64,
+                Extent::File { len, .. } if of_file => *len,
+                _ => 0,
+            });
+            lengths.sum()
+        };
+        if lengths(true) > 0 {
+            from_file += 1;
+            assert_eq!(lengths(true) % 4096, 0);
+            assert!(lengths(false) < 4096, "{}", lengths(false));
+        }
+    }
+    assert!(from_file >= 15, "{from_file}");
+    for place in &places {
+        let appended = node.produce(*place, batch(1, 200_000, None));
+        appended.unwrap().unwrap();
+        assert_eq!(node.read_all(*place), [0, 1]);
+    }
+    for _ in 0..310 {
+        node.tick(100);
+    }
+    for place in &places {
+        assert_eq!(node.read_all(*place), [0, 1]);
+    }
 }
 
 #[test]

@@ -10,11 +10,11 @@ pub enum ReadPlan {
     Empty,
     /// In memory, as pushed; this many bytes.
     Memory(u64),
-    /// In the file of this segment; below this position, in bytes, everything is there and final.
+    /// In the file of this segment, but for [`PartitionLog::shared_block`].
     File {
         /// The segment.
         segment_base: Offset,
-        /// Where the part ends that is final, on a batch's border when one is known there.
+        /// Where the part ends that is written, on a batch's border, in bytes.
         limit: u64,
     },
 }

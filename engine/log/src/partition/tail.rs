@@ -1,7 +1,7 @@
 use std::collections::VecDeque;
 
 use sillon_buffer::{BLOCK_BYTES, Slice};
-use sillon_record::{Batches, BatchesError, Offset};
+use sillon_record::Offset;
 
 use super::PartitionLog;
 
@@ -18,7 +18,7 @@ pub struct TailBatch {
     pub position: u64,
     /// Its largest timestamp, in ms since the Unix epoch; -1 when none.
     pub max_timestamp_ms: i64,
-    /// Sequence of its journal round; 0 when it was read back from a file.
+    /// Sequence of its journal round.
     pub round: u64,
     /// The batch as it goes on the wire.
     pub bytes: Slice,
@@ -142,63 +142,17 @@ impl PartitionLog {
         self.tail.written_segment
     }
 
-    /// The part of the written segment that must be read back before anything is appended or
-    /// read there: from a batch's border at or before the last, partly filled block to the end, in
-    /// bytes. `None`: it is in memory, or the log ends at a block's border.
-    pub fn missing_tail(&self) -> Option<(u64, u64)> {
-        if self.tail.prefix.is_some() {
-            return None;
-        }
-        let end = self.tail.written_bytes;
-        let segment = self.segment(self.tail.written_segment)?;
-        let index = segment.index.as_ref()?;
-        Some((
-            u64::from(index.boundary_at_or_before(floor(end) as u32)),
-            end,
-        ))
+    /// The partly filled block of a segment that will be written again: where it begins, in bytes,
+    /// and what it holds. Readers take it from here and everything before it from the file, so that
+    /// no reader's page is ever rewritten. `None`: there is none, or it is not in memory.
+    pub fn shared_block(&self, segment_base: Offset) -> Option<(u64, &Slice)> {
+        let prefix = self.tail.prefix.as_ref()?;
+        let is_there = segment_base == self.tail.written_segment && !prefix.is_empty();
+        is_there.then(|| (floor(self.tail.written_bytes), prefix))
     }
 
-    /// Takes back the bytes that [`Self::missing_tail`] asked for, `from` being where they begin:
-    /// batches that share the last block are kept in memory from now on. Returns their bytes and
-    /// their number.
-    ///
-    /// # Errors
-    /// The bytes are not whole batches.
-    pub fn restore_tail(&mut self, from: u64, bytes: &[u8]) -> Result<(u64, usize), BatchesError> {
-        let end = self.tail.written_bytes;
-        let shared_from = floor(end);
-        let segment_base = self.tail.written_segment;
-        let (mut kept_bytes, mut kept) = (0, Vec::new());
-        for batch in Batches::new(bytes).checking_crcs() {
-            let batch = batch?;
-            let position = from + batch.position as u64;
-            if position + batch.bytes.len() as u64 <= shared_from {
-                continue;
-            }
-            kept_bytes += batch.bytes.len() as u64;
-            kept.push(TailBatch {
-                base_offset: batch.header.base_offset(),
-                last_offset: batch.header.last_offset(),
-                segment_base,
-                position,
-                max_timestamp_ms: batch.header.max_timestamp_ms(),
-                round: 0,
-                bytes: Slice::copy_of(batch.bytes),
-            });
-        }
-        let count = kept.len();
-        let prefix = Slice::copy_of(&bytes[(shared_from - from) as usize..]);
-        let tail = &mut self.tail;
-        for batch in kept.into_iter().rev() {
-            tail.batches.push_front(batch);
-        }
-        tail.clean_count += count;
-        tail.prefix = Some(prefix);
-        Ok((kept_bytes, count))
-    }
-
-    /// Whether replay needs the partly filled block before it can write: how much of it, and
-    /// where it begins, in bytes of the written segment.
+    /// Whether the partly filled block must be read before anything is appended or read there: how
+    /// much of it, and where it begins, in bytes of the written segment.
     pub fn missing_prefix(&self) -> Option<(u64, u64)> {
         let end = self.tail.written_bytes;
         let is_missing = self.tail.prefix.is_none();
@@ -294,21 +248,14 @@ impl PartitionLog {
         bytes
     }
 
-    /// Drops the oldest clean batch from memory, when it lies in blocks that will never be written
-    /// again. Returns its bytes.
+    /// Drops the oldest clean batch from memory; of the last one [`Self::shared_block`] stays.
+    /// Returns its bytes.
     pub fn evict_one(&mut self) -> Option<u64> {
         let tail = &mut self.tail;
         if tail.clean_count == 0 {
             return None;
         }
-        let oldest = tail.batches.front()?;
-        let is_final = oldest.segment_base != tail.written_segment
-            || oldest.end() <= floor(tail.written_bytes);
-        if !is_final {
-            return None;
-        }
-        let bytes = oldest.bytes.len() as u64;
-        tail.batches.pop_front();
+        let bytes = tail.batches.pop_front()?.bytes.len() as u64;
         tail.clean_count -= 1;
         if tail.batches.is_empty() {
             // The chunk may have room yet, but it keeps memory for a partition that rests.
