@@ -19,6 +19,9 @@ INPUTS_COUNT = 106
 MEMORY_BYTES_MAX = 600 << 20    # of Sillon with --memory 256M, whatever comes
 UNREAD_REQUESTS = 10_000
 CONNECTIONS = 1_000
+DESCRIBED_TOPICS = 400
+UNREAD_ANSWERS = 300
+UNREAD_BYTES_MAX = 128 << 20    # what they may take together, twice their part of --memory and more
 
 # Where Sillon answers otherwise than Kafka: what it answers, and why.
 DIFFERENCES = {
@@ -101,8 +104,45 @@ def a_large_answer_is_asked_for_and_not_read(broker):
             connection.socket.close()
 
 
+def describe_configs(topics):
+    """DescribeConfigs of version 3 for all of some topics' configs, with their documentation."""
+    body = struct.pack(">i", len(topics))
+    for topic in topics:
+        body += struct.pack(">b", 2) + wire.string(topic) + struct.pack(">i", -1)
+    return body + struct.pack(">bb", 1, 1)
+
+
+def many_clients_describe_everything_and_do_not_read_it(broker):
+    """Answers of more than a megabyte to small requests, from more clients than have a place."""
+    topics = [f"described-{number}" for number in range(DESCRIBED_TOPICS)]
+    for topic in topics:
+        create_topic(broker.address, topic)
+    before, most, held = resident_bytes(broker), 0, []
+    try:
+        for _ in range(UNREAD_ANSWERS):
+            connection = wire.Connection(broker.address, greets=True)
+            held.append(connection)
+            # The kernel keeps one or two of them.
+            connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 << 10)
+            for _ in range(3):
+                connection.send(wire.DESCRIBE_CONFIGS, 3, describe_configs(topics))
+            most = max(most, resident_bytes(broker))
+        for _ in range(20):
+            serves(broker.address)
+            most = max(most, resident_bytes(broker))
+            time.sleep(0.1)
+        with wire.Connection(broker.address, greets=True) as connection:
+            connection.call(wire.METADATA, 1, struct.pack(">i", 1) + wire.string(TOPIC))
+    finally:
+        for connection in held:
+            connection.socket.close()
+    if most - before > UNREAD_BYTES_MAX:
+        raise AssertionError(f"{(most - before) >> 20} MiB are held for those who do not read")
+
+
 BURDENS = [ten_thousand_requests_are_sent_and_no_answer_is_read, many_connections_say_nothing,
-           a_reader_takes_one_byte_at_a_time, a_large_answer_is_asked_for_and_not_read]
+           a_reader_takes_one_byte_at_a_time, a_large_answer_is_asked_for_and_not_read,
+           many_clients_describe_everything_and_do_not_read_it]
 
 
 def prepare(broker):

@@ -8,6 +8,7 @@ import crc32c
 from harness import batches
 
 PRODUCE, FETCH, LIST_OFFSETS, METADATA, API_VERSIONS, INIT_PRODUCER_ID = 0, 1, 2, 3, 18, 22
+DESCRIBE_CONFIGS = 32
 
 
 def string(text):

@@ -11,13 +11,14 @@ use sillon_shard::Stage;
 
 use crate::api::{self, RequestError};
 use crate::context::{Context, Incoming, Liveness};
-use crate::in_flight::{Answer, Ended, InFlight, answered, parsed};
+use crate::in_flight::{Ended, InFlight, Request, answered, parsed};
 use crate::limits::{
     FIRST_REQUEST_MS, FRAME_BYTES_PER_MS_MIN, FRAME_MS, GATHER_BYTES, TURN_REQUESTS, WRITE_MS,
 };
 use crate::receive::{FrameReader, Owed, ReceiveError, Received};
 use crate::reply::{Piece, Reply};
 use crate::send::send;
+use crate::unsent::Size;
 
 const NS_PER_MS: u64 = 1_000_000;
 
@@ -53,6 +54,8 @@ enum EndedBy {
     Answer(#[from] Ended),
     #[error("sending: {0}")]
     Send(#[from] io::Error),
+    #[error("answers of {bytes} bytes, while clients do not take others")]
+    Untaken { bytes: u64 },
 }
 
 impl Connection {
@@ -66,6 +69,7 @@ impl Connection {
             socket: crate::sys::Socket::new(stream)?,
             read_deadline_ns: u64::MAX.into(),
             write_deadline_ns: 0.into(),
+            unsent_bytes: 0.into(),
         });
         let place = context.connections.borrow_mut().insert(liveness.clone());
         let opened_ns = context.now_ns();
@@ -105,9 +109,9 @@ impl Connection {
                 }
                 received => received?,
             };
-            let answer = self.take_up(received, is_first).await?;
+            let request = self.take_up(received, is_first).await?;
             is_first = false;
-            self.in_flight.push(answer);
+            self.in_flight.push(request);
             taken += 1;
             if taken % TURN_REQUESTS == 0 {
                 self.context.core.reactor_turn().await;
@@ -147,7 +151,7 @@ impl Connection {
         received
     }
 
-    async fn take_up(&self, received: Received, is_first: bool) -> Result<Answer, EndedBy> {
+    async fn take_up(&self, received: Received, is_first: bool) -> Result<Request, EndedBy> {
         let Received { frame, permit } = received;
         let received_ns = self.context.now_ns();
         let header = match RequestHeader::decode(&frame, is_first) {
@@ -156,7 +160,9 @@ impl Connection {
                 let mut out = BytesMut::new();
                 message::unsupported_api_versions(&mut out, correlation_id);
                 let stamps = parsed(received_ns, received_ns);
-                return Ok(answered(Ok(Some(Reply::of(Api::ApiVersions, stamps, out)))));
+                let api = Api::ApiVersions;
+                let answer = answered(Ok(Some(Reply::of(api, stamps, out))));
+                return Ok(Request { api, answer });
             }
             Err(error) => return Err(error.into()),
         };
@@ -171,11 +177,14 @@ impl Connection {
             permit,
         );
         let taken_up = api::take_up(&self.context, incoming).await;
-        taken_up.map_err(|source| EndedBy::Request {
-            api,
-            version,
-            source,
-        })
+        match taken_up {
+            Ok(answer) => Ok(Request { api, answer }),
+            Err(source) => Err(EndedBy::Request {
+                api,
+                version,
+                source,
+            }),
+        }
     }
 
     /// Sends responses, in order. What is ready leaves together.
@@ -183,22 +192,33 @@ impl Connection {
         let mut replies = Vec::new();
         let mut unready = None;
         loop {
-            let answer = match unready.take() {
-                Some(answer) => answer,
+            let Request { api, answer } = match unready.take() {
+                Some(request) => request,
                 None => match self.in_flight.next().await {
-                    Some(answer) => answer,
+                    Some(request) => request,
                     None => return Ok(()),
                 },
             };
+            let begun = self.context.unsent.begin(Size::of(api)).await;
             let mut ended = self.queue(answer.await, &mut replies).err();
+            drop(begun);
             while ended.is_none()
                 && replies.iter().map(Reply::len_bytes).sum::<usize>() < GATHER_BYTES
-                && let Some(mut answer) = self.in_flight.take()
+                && let Some(mut request) = self.in_flight.take()
             {
-                match future::poll_once(&mut answer).await {
+                let begins_now = match Size::of(request.api) {
+                    Size::Small => true,
+                    Size::Any => !self.context.unsent.is_full(),
+                    Size::Large => false,
+                };
+                let reply = match begins_now {
+                    true => future::poll_once(&mut request.answer).await,
+                    false => None,
+                };
+                match reply {
                     Some(reply) => ended = self.queue(reply, &mut replies).err(),
                     None => {
-                        unready = Some(answer);
+                        unready = Some(request);
                         break;
                     }
                 }
@@ -222,8 +242,13 @@ impl Connection {
         Ok(())
     }
 
-    async fn send(&self, replies: &mut Vec<Reply>) -> io::Result<()> {
-        let Context { core, cold, .. } = &*self.context;
+    async fn send(&self, replies: &mut Vec<Reply>) -> Result<(), EndedBy> {
+        let Context {
+            core, cold, unsent, ..
+        } = &*self.context;
+        let bytes = replies.iter().map(Reply::written_bytes).sum();
+        let sending = unsent.sending(&self.liveness.unsent_bytes, bytes);
+        let _sending = sending.ok_or(EndedBy::Untaken { bytes })?;
         let pieces = replies.iter_mut().flat_map(|reply| reply.pieces.drain(..));
         let mut pieces: VecDeque<Piece> = pieces.collect();
         let progress = || {
@@ -240,7 +265,7 @@ impl Connection {
             reply.stamps.mark(Stage::Written, now_ns);
             stages.record(reply.api, &reply.stamps);
         }
-        sent
+        Ok(sent?)
     }
 }
 

@@ -19,6 +19,7 @@ use crate::receive::ReceiveBudget;
 use crate::send::ColdReader;
 use crate::stages::Stages;
 use crate::sys::Socket;
+use crate::unsent::Unsent;
 
 /// What all connections of one executor share.
 pub(crate) struct Context {
@@ -35,9 +36,11 @@ pub(crate) struct Context {
     /// Threads that check the others.
     pub checkers: Helpers,
     pub cold: ColdReader,
-    /// Records in memory that responses hold, in bytes, and how many they may.
+    /// Records in memory that responses hold, in bytes, and how many they may, together with
+    /// `unsent`.
     pub held_bytes: Rc<Cell<u64>>,
     pub held_bytes_max: u64,
+    pub unsent: Unsent,
     pub stages: RefCell<Stages>,
     /// How long a connection may be silent, in ms; `None`: for ever.
     pub idle_ms: Option<u64>,
@@ -62,6 +65,8 @@ pub(crate) struct Liveness {
     pub read_deadline_ns: Cell<u64>,
     /// When to give up waiting for it to take responses; 0 while none are being sent.
     pub write_deadline_ns: Cell<u64>,
+    /// What it has not taken, in bytes.
+    pub unsent_bytes: Cell<u64>,
 }
 
 /// A request whose header is read.

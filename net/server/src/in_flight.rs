@@ -4,6 +4,7 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
+use sillon_protocol::Api;
 use sillon_shard::Stamps;
 
 use crate::limits::IN_FLIGHT_MAX;
@@ -27,10 +28,16 @@ pub(crate) enum Ended {
 /// happen in the order of the requests has happened before this exists.
 pub(crate) type Answer = Pin<Box<dyn Future<Output = Result<Option<Reply>, Ended>>>>;
 
+/// A request that is being worked on.
+pub(crate) struct Request {
+    pub api: Api,
+    pub answer: Answer,
+}
+
 /// A connection's requests that are being worked on, in the order in which they came.
 #[derive(Default)]
 pub(crate) struct InFlight {
-    answers: RefCell<VecDeque<Answer>>,
+    requests: RefCell<VecDeque<Request>>,
     /// The one that was at the front and is being waited for.
     is_taken: Cell<bool>,
     is_ending: Cell<bool>,
@@ -45,26 +52,26 @@ impl InFlight {
     }
 
     /// Adds the youngest.
-    pub(crate) fn push(&self, answer: Answer) {
-        self.answers.borrow_mut().push_back(answer);
+    pub(crate) fn push(&self, request: Request) {
+        self.requests.borrow_mut().push_back(request);
         self.wake();
     }
 
     /// Takes the oldest out, waiting for one; `None` when there will be none.
-    pub(crate) async fn next(&self) -> Option<Answer> {
+    pub(crate) async fn next(&self) -> Option<Request> {
         self.is_taken.set(false);
         self.wake();
-        self.until(|| self.is_ending.get() || !self.answers.borrow().is_empty())
+        self.until(|| self.is_ending.get() || !self.requests.borrow().is_empty())
             .await;
         self.take()
     }
 
     /// Takes the oldest out, if there is one.
-    pub(crate) fn take(&self) -> Option<Answer> {
-        let answer = self.answers.borrow_mut().pop_front();
-        self.is_taken.set(answer.is_some());
+    pub(crate) fn take(&self) -> Option<Request> {
+        let request = self.requests.borrow_mut().pop_front();
+        self.is_taken.set(request.is_some());
         self.wake();
-        answer
+        request
     }
 
     /// No further request will come.
@@ -74,7 +81,7 @@ impl InFlight {
     }
 
     fn len(&self) -> usize {
-        self.answers.borrow().len() + usize::from(self.is_taken.get())
+        self.requests.borrow().len() + usize::from(self.is_taken.get())
     }
 
     async fn until(&self, holds: impl Fn() -> bool) {

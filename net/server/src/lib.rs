@@ -25,6 +25,7 @@ mod send;
 mod server;
 mod stages;
 mod sys;
+mod unsent;
 
 pub use limits_page::limits_page;
 pub use server::{BindError, ListenerOptions, Server, ServerOptions};

@@ -54,9 +54,30 @@ pub const TURN_REQUESTS: u32 = 32;
 /// options say otherwise: Kafka's `fetch.max.bytes`.
 pub const FETCH_BYTES_MAX: u64 = 55 << 20;
 
-/// Records in memory that responses on their way out may hold, of all connections of a node, unless
-/// its options say otherwise. A client that is slow to take them keeps them from being freed.
+/// Memory that responses on their way out may hold, of all connections of a node, unless its options
+/// say otherwise, in bytes. A client that is slow to take them keeps it from being freed.
 pub const SEND_BYTES: u64 = 128 << 20;
+
+/// This part of [`SEND_BYTES`] may be held by answers themselves, without their records, that
+/// clients have not taken. Beyond it a further one is not begun, unless it is one of those that
+/// are small or urgent.
+pub const UNTAKEN_SHARE: u64 = 2;
+
+/// A Metadata answer about more partitions is begun only when there is room for answers: about 32
+/// KiB. Clients that ask for their own topics do not wait for those that ask for all.
+pub const SMALL_METADATA_PARTITIONS_MAX: usize = 1_000;
+
+/// So many answers that may be large are put together at a time, on each shard: each counts as this
+/// part of what answers may hold until it is there.
+pub const LARGE_ANSWERS_AT_ONCE: u64 = 4;
+
+/// Answers of more than [`GATHER_BYTES`] that find so many times as much held as may be end their
+/// connection: only small requests that are answered at once by many clients come to that.
+pub const UNTAKEN_TIMES_MAX: u64 = 2;
+
+/// While answers hold as many bytes as they may, a client that takes none of its own for this long
+/// is given up, in ms: others wait. (Else it is [`WRITE_MS`].)
+pub const UNTAKEN_MS: u64 = 1_000;
 
 /// Records of one Fetch response when responses hold as many bytes as they may: enough to go on.
 pub const FETCH_BYTES_MIN: u64 = 64 << 10;

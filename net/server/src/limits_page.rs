@@ -23,7 +23,7 @@ doctor` prints. Keys of the configuration are described in [configs.md](configs.
 struct Row {
     what: &'static str,
     value: String,
-    beyond: &'static str,
+    beyond: String,
     /// A file, and the name in it of what goes over the limit.
     test: (&'static str, &'static str),
 }
@@ -31,13 +31,13 @@ struct Row {
 fn row(
     what: &'static str,
     value: impl ToString,
-    beyond: &'static str,
+    beyond: impl Into<String>,
     test: (&'static str, &'static str),
 ) -> Row {
     Row {
         what,
         value: value.to_string(),
-        beyond,
+        beyond: beyond.into(),
         test,
     }
 }
@@ -243,12 +243,37 @@ fn answers() -> Vec<Row> {
             ),
         ),
         row(
-            "Records in memory that all answers hold",
+            "What all answers hold in memory that are not taken yet",
             "an eighth of `--memory`",
-            "answers become small",
+            "those of Fetch become small",
             (
                 "ci/harness/hostile.py",
                 "a_large_answer_is_asked_for_and_not_read",
+            ),
+        ),
+        row(
+            "... without their records",
+            format!("1/{UNTAKEN_SHARE} of that"),
+            format!(
+                "a further one is begun when there is room, except the small ones of producing, \
+                 fetching, groups and finding one's topics, which go on; meanwhile a client that takes nothing of its \
+                 own for {UNTAKEN_MS} ms is given up"
+            ),
+            (
+                SERVER,
+                "clients_that_leave_large_answers_lying_are_given_up_when_these_are_too_many",
+            ),
+        ),
+        row(
+            "... of a connection",
+            format!(
+                "an answer, and others of {} in all",
+                bytes(GATHER_BYTES as u64)
+            ),
+            "the rest is worked out when these are taken",
+            (
+                "ci/harness/hostile.py",
+                "ten_thousand_requests_are_sent_and_no_answer_is_read",
             ),
         ),
         row(

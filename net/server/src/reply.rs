@@ -95,6 +95,15 @@ impl Reply {
     pub(crate) fn len_bytes(&self) -> usize {
         self.pieces.iter().map(Piece::len_bytes).sum()
     }
+
+    /// What was written for it, without records, in bytes.
+    pub(crate) fn written_bytes(&self) -> u64 {
+        let written = self.pieces.iter().map(|piece| match piece {
+            Piece::Bytes(bytes) => bytes.len() as u64,
+            Piece::Records(_) => 0,
+        });
+        written.sum()
+    }
 }
 
 impl Piece {

@@ -25,11 +25,12 @@ use crate::fetch_sessions::FetchSessions;
 use crate::helper::Helpers;
 use crate::limits::{
     BACKLOG, CONNECTIONS_MAX, DRAIN_MS, FETCH_BYTES_MAX, FETCH_SESSIONS_MAX, IDLE_MS,
-    OFFSETS_PARTITIONS, RECEIVE_BYTES, SEND_BYTES, SWEEP_MS,
+    OFFSETS_PARTITIONS, RECEIVE_BYTES, SEND_BYTES, SWEEP_MS, UNTAKEN_SHARE,
 };
 use crate::receive::ReceiveBudget;
 use crate::send::ColdReader;
 use crate::stages::Stages;
+use crate::unsent::Unsent;
 
 /// Threads that read what is not in the page cache: as many reads as a disk does at once without
 /// making the journal wait (2), and one that opens files.
@@ -300,6 +301,7 @@ impl Shared {
             cold: self.cold.clone(),
             held_bytes: Rc::default(),
             held_bytes_max: self.options.send_bytes / shards,
+            unsent: Unsent::new(self.options.send_bytes / shards / UNTAKEN_SHARE),
             stages: RefCell::new(Stages::default()),
             idle_ms: self.options.idle_ms,
             fetch_bytes_max: self.options.fetch_bytes_max,
@@ -349,13 +351,16 @@ async fn sweep(context: &Context) {
     loop {
         Timer::new(Duration::from_millis(SWEEP_MS)).await;
         let now_ns = context.now_ns();
-        for (_, connection) in context.connections.borrow().iter() {
+        let connections = context.connections.borrow();
+        for (_, connection) in connections.iter() {
             let write_deadline_ns = connection.write_deadline_ns.get();
             let is_stuck = write_deadline_ns != 0 && write_deadline_ns < now_ns;
             if is_stuck || connection.read_deadline_ns.get() < now_ns {
                 connection.socket.shut_down();
             }
         }
+        let all = connections.iter().map(|(_, connection)| &**connection);
+        context.unsent.end_those_not_taken(all, now_ns);
     }
 }
 

@@ -12,11 +12,12 @@ use bytes::BytesMut;
 use house::{Client, Node, PATIENCE, batch};
 use sillon_protocol::message::{
     CreateTopicsRequest, CreateTopicsResponse, MetadataRequest, MetadataResponse, StrBytes,
-    create_topics_request, encode_request,
+    create_topics_request, encode_request, metadata_request,
 };
 use sillon_protocol::versions::SERVED;
 use sillon_protocol::{Api, frame};
 use sillon_runtime::{Clock, SystemClock};
+use sillon_server::limits::UNTAKEN_MS;
 use sillon_shard::Now;
 
 /// The system's time and what the test adds to it.
@@ -193,6 +194,55 @@ fn a_client_that_takes_no_byte_is_given_up() {
     while send(Duration::from_millis(200)).is_none_or(|kind| kind == ErrorKind::WouldBlock) {
         clock.ahead_ms.fetch_add(20_000, Ordering::Relaxed);
         bystander.await_topic("furrow");
+    }
+}
+
+#[test]
+fn clients_that_leave_large_answers_lying_are_given_up_when_these_are_too_many() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Ahead::new();
+    // On each shard answers may hold 64 KiB, which is less than one that fills its socket.
+    let node = Node::start_at(folder.path(), clock.clone(), |options| {
+        options.send_bytes = 256 << 10;
+    });
+    let mut others: Vec<Client> = (0..2).map(|_| greets(&node)).collect();
+    let mut stuck: Vec<Client> = (0..4).map(|_| greets(&node)).collect();
+    // Names of nothing come back.
+    let name = |number| {
+        let mut topic = metadata_request::MetadataRequestTopic::default();
+        topic.name = Some(StrBytes::from(format!("{number:0200}")));
+        topic
+    };
+    let mut metadata = MetadataRequest::default();
+    metadata.allow_auto_topic_creation = false;
+    metadata.topics = Some((0..100).map(name).collect());
+    let mut request = BytesMut::new();
+    encode_request(&mut request, 8, 7, None, &metadata).unwrap();
+    let started = Instant::now();
+    for client in &mut stuck {
+        while client
+            .send_error(&request, Duration::from_millis(500))
+            .is_none()
+        {
+            assert!(started.elapsed() < 2 * PATIENCE, "the broker reads on");
+        }
+    }
+    // Far less than what a client has that is alone with its answers.
+    clock.ahead_ms.fetch_add(2 * UNTAKEN_MS, Ordering::Relaxed);
+    let is_given_up = |client: &mut Client| {
+        let error = client.send_error(&request, Duration::from_millis(100));
+        error.is_some_and(|kind| kind != ErrorKind::WouldBlock)
+    };
+    while stuck
+        .iter_mut()
+        .filter_map(|client| is_given_up(client).then_some(()))
+        .count()
+        < 2
+    {
+        assert!(started.elapsed() < 2 * PATIENCE, "they are not given up");
+    }
+    for client in &mut others {
+        let _: MetadataResponse = client.ask(Api::Metadata, 12, &MetadataRequest::default());
     }
 }
 

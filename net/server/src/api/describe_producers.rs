@@ -15,17 +15,19 @@ use crate::limits::DESCRIBED_PRODUCERS_MAX;
 use crate::route::{ByOwner, Place, Refused, answers, find_led, find_topic};
 
 /// Idempotent producers of partitions (KIP-664).
-pub(super) async fn take_up(
+pub(super) fn take_up(
     context: &Rc<Context>,
     mut incoming: Incoming,
 ) -> Result<Answer, RequestError> {
     let request: DescribeProducersRequest = decode(&incoming)?;
     let asked = incoming.parsed(context);
-    let (topics, by_owner) = route(context, &request);
-    let calls = by_owner.ask(&context.core, Request::Describe).await;
+    let context = context.clone();
     Ok(Box::pin(async move {
         // The topics' names are parts of the frame.
         let _permit = incoming.permit;
+        // Not before its turn: what shards answer may be large.
+        let (topics, by_owner) = route(&context, &request);
+        let calls = by_owner.ask(&context.core, Request::Describe).await;
         let answered = answers(calls, |request| match request {
             Request::Describe(entries) => Some(entries),
             _ => None,

@@ -13,7 +13,7 @@ use sillon_protocol::message::{
 use super::metadata::is_internal;
 use super::{RequestError, decode, operations, respond, text, uuid};
 use crate::context::{Context, Incoming};
-use crate::in_flight::{Answer, answered};
+use crate::in_flight::Answer;
 use crate::limits::DESCRIBED_PARTITIONS_MAX;
 
 /// Topics and their partitions, by name, page by page (KIP-966).
@@ -23,8 +23,12 @@ pub(super) fn take_up(
 ) -> Result<Answer, RequestError> {
     let request: DescribeTopicPartitionsRequest = decode(&incoming)?;
     let asked = incoming.parsed(context);
-    let response = context.core.with_image(|image| answer(image, &request));
-    Ok(answered(respond(&asked, &response)))
+    let context = context.clone();
+    Ok(Box::pin(async move {
+        let _permit = incoming.permit;
+        let response = context.core.with_image(|image| answer(image, &request));
+        respond(&asked, &response)
+    }))
 }
 
 fn answer(

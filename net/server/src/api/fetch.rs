@@ -82,7 +82,7 @@ pub(super) fn take_up(
     Ok(Box::pin(async move {
         let left = context
             .held_bytes_max
-            .saturating_sub(context.held_bytes.get());
+            .saturating_sub(context.held_bytes.get() + context.unsent.bytes());
         let max_bytes = bounds.max_bytes.min(left.max(FETCH_BYTES_MIN));
         let bounds = Bounds {
             max_bytes,

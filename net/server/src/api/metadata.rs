@@ -15,7 +15,8 @@ use super::{
 };
 use crate::context::{Context, Incoming};
 use crate::in_flight::{Answer, Ended};
-use crate::limits::AUTO_CREATE_MS;
+use crate::limits::{AUTO_CREATE_MS, SMALL_METADATA_PARTITIONS_MAX};
+use crate::unsent::Size;
 
 /// First version in which an empty list means no topic rather than all.
 const FIRST_VERSION_WITH_NONE: i16 = 1;
@@ -55,6 +56,12 @@ pub(super) fn take_up(
             create(&context, missing).await?;
         }
         let version = asked.version;
+        let partitions = context
+            .core
+            .with_image(|image| partitions_count(image, &request, version));
+        if partitions > SMALL_METADATA_PARTITIONS_MAX {
+            context.unsent.begin(Size::Any).await;
+        }
         let mut response = context
             .core
             .with_image(|image| answer(image, &request, version, created));
@@ -68,6 +75,20 @@ pub(super) fn take_up(
         response.controller_id = context.core.broker().0;
         respond(&asked, &response)
     }))
+}
+
+/// How many partitions an answer is about.
+fn partitions_count(image: &Image, request: &MetadataRequest, version: i16) -> usize {
+    let count = |topic: &Topic| topic.partitions().len();
+    match wanted(request, version) {
+        None => image.topics().map(count).sum(),
+        Some(topics) => {
+            let found = topics
+                .iter()
+                .map(|wanted| find(image, wanted, version, false));
+            found.map(|topic| topic.map_or(1, count)).sum()
+        }
+    }
 }
 
 /// The topics that are asked for by name; `None`: all there are.

@@ -5,6 +5,7 @@ use sillon_protocol::message::describe_groups_response::{
     DescribedGroup as WireGroup, DescribedGroupMember,
 };
 use sillon_protocol::message::{DescribeGroupsRequest, DescribeGroupsResponse, StrBytes};
+use sillon_runtime::Call;
 use sillon_shard::ShardId;
 
 use super::{answered, ask, code, coordinator, own, wire, wire_bytes, wire_option};
@@ -20,28 +21,17 @@ const FIRST_VERSION_WITH_MISSING_GROUPS: i16 = 6;
 const DEAD: &str = "Dead";
 
 /// Groups and their members.
-pub(in crate::api) async fn take_up(
+pub(in crate::api) fn take_up(
     context: &Rc<Context>,
     mut incoming: Incoming,
 ) -> Result<Answer, RequestError> {
     let request: DescribeGroupsRequest = decode(&incoming)?;
     let asked = incoming.parsed(context);
-    let mut by_shard: Vec<(ShardId, Vec<usize>)> = Vec::new();
-    for (place, group_id) in request.groups.iter().enumerate() {
-        let shard = coordinator(context, group_id);
-        match by_shard.iter_mut().find(|(known, _)| *known == shard) {
-            Some((_, places)) => places.push(place),
-            None => by_shard.push((shard, vec![place])),
-        }
-    }
-    let mut calls = Vec::with_capacity(by_shard.len());
-    for (shard, places) in by_shard {
-        let groups = places.iter().map(|place| own(&request.groups[*place]));
-        let call = ask(context, shard, GroupRequest::Describe(groups.collect())).await;
-        calls.push((places, call));
-    }
+    let context = context.clone();
     Ok(Box::pin(async move {
         let _permit = incoming.permit;
+        // Not before its turn: what shards answer may be large.
+        let calls = ask_all(&context, &request.groups).await;
         let mut groups: Vec<WireGroup> = vec![WireGroup::default(); request.groups.len()];
         for (places, call) in calls {
             let GroupResponse::Describe(described) = answered(call).await? else {
@@ -61,6 +51,25 @@ pub(in crate::api) async fn take_up(
         response.groups = groups;
         respond(&asked, &response)
     }))
+}
+
+/// One call for each shard, with the places of its groups.
+async fn ask_all(context: &Context, groups: &[StrBytes]) -> Vec<(Vec<usize>, Call)> {
+    let mut by_shard: Vec<(ShardId, Vec<usize>)> = Vec::new();
+    for (place, group_id) in groups.iter().enumerate() {
+        let shard = coordinator(context, group_id);
+        match by_shard.iter_mut().find(|(known, _)| *known == shard) {
+            Some((_, places)) => places.push(place),
+            None => by_shard.push((shard, vec![place])),
+        }
+    }
+    let mut calls = Vec::with_capacity(by_shard.len());
+    for (shard, places) in by_shard {
+        let asked = places.iter().map(|place| own(&groups[*place]));
+        let call = ask(context, shard, GroupRequest::Describe(asked.collect())).await;
+        calls.push((places, call));
+    }
+    calls
 }
 
 fn answer(

@@ -18,7 +18,7 @@ const FIRST_VERSION_WITH_TYPE: i16 = 5;
 const CLASSIC: &str = "classic";
 
 /// The groups of all shards.
-pub(in crate::api) async fn take_up(
+pub(in crate::api) fn take_up(
     context: &Rc<Context>,
     mut incoming: Incoming,
 ) -> Result<Answer, RequestError> {
@@ -28,13 +28,15 @@ pub(in crate::api) async fn take_up(
         states: request.states_filter.iter().map(own).collect(),
         types: request.types_filter.iter().map(own).collect(),
     };
-    let mut calls = Vec::new();
-    for shard in 0..context.core.shards() {
-        let request = GroupRequest::List(filter.clone());
-        calls.push(ask(context, ShardId(shard), request).await);
-    }
+    let context = context.clone();
     Ok(Box::pin(async move {
         let _permit = incoming.permit;
+        // Not before its turn: what shards answer may be large.
+        let mut calls = Vec::new();
+        for shard in 0..context.core.shards() {
+            let request = GroupRequest::List(filter.clone());
+            calls.push(ask(&context, ShardId(shard), request).await);
+        }
         let mut response = ListGroupsResponse::default();
         for call in calls {
             match answered(call).await? {

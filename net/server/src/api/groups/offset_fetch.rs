@@ -18,6 +18,7 @@ use super::{answered, ask, code, coordinator, own, wire};
 use crate::api::{RequestError, decode, respond, topic_id, uuid};
 use crate::context::{Context, Incoming};
 use crate::in_flight::Answer;
+use crate::unsent::Size;
 
 /// First version with an error of the whole group.
 const FIRST_VERSION_WITH_ERROR: i16 = 2;
@@ -49,10 +50,25 @@ pub(in crate::api) async fn take_up(
     let questions = context
         .core
         .with_image(|image| questions(image, &request, version));
-    let calls = ask_all(context, &questions).await;
+    // Everything that a group has may be large, and is asked for when it is its turn.
+    let is_bounded = questions
+        .iter()
+        .all(|question| question.fetch.topics.is_some());
+    let early = match is_bounded {
+        true => Some(ask_all(context, &questions).await),
+        false => None,
+    };
     let context = context.clone();
     Ok(Box::pin(async move {
         let _permit = incoming.permit;
+        let mut _begun = None;
+        let calls = match early {
+            Some(calls) => calls,
+            None => {
+                _begun = context.unsent.begin(Size::Large).await;
+                ask_all(&context, &questions).await
+            }
+        };
         let mut fetched: Vec<Option<Fetched>> = questions.iter().map(|_| None).collect();
         for (places, call) in calls {
             let GroupResponse::OffsetFetch(answers) = answered(call).await? else {
