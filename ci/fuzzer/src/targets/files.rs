@@ -126,6 +126,13 @@ fn checkpoints() -> Vec<Vec<u8>> {
 }
 
 fn seal_checkpoint(bytes: &mut [u8]) {
+    let len = bytes.len() as u64;
+    let knows_its_length = bytes
+        .get(8..10)
+        .is_some_and(|version| version >= &[0, 3][..]);
+    if let Some(place) = bytes.get_mut(10..18).filter(|_| knows_its_length) {
+        place.copy_from_slice(&len.to_be_bytes());
+    }
     if let Some(end) = bytes.len().checked_sub(4) {
         let crc = crc32fast::hash(&bytes[..end]);
         bytes[end..].copy_from_slice(&crc.to_be_bytes());
