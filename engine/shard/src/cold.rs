@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use sillon_log::partition::{ReadPlan, Segment};
+use sillon_log::partition::{ReadPlan, TailBatch};
 use sillon_record::Offset;
 
 use crate::partition::{Partition, Readiness};
@@ -188,7 +188,7 @@ async fn fetch_file(
     Ok(fetched)
 }
 
-/// Adds what one segment has. Returns where the next one begins, when all of it was taken.
+/// Adds what one segment has. Returns where to go on, when all that was asked for was taken.
 async fn fetch_segment(
     files: &PartitionFiles<'_>,
     offset: Offset,
@@ -253,9 +253,16 @@ async fn fetch_segment(
             });
             fetched.records_bytes += end - begin;
         }
-        let segment = state.partitions[key].log.segment(segment_base);
-        let is_whole = |segment: &&Segment| end == limit && segment.size_bytes == limit;
-        segment.filter(is_whole).map(|segment| segment.next_offset)
+        let log = &state.partitions[key].log;
+        let segment = log.segment(segment_base).filter(|_| end == limit)?;
+        if segment.size_bytes == limit {
+            return Some(segment.next_offset);
+        }
+        // The rest of it is in memory.
+        let oldest = log.oldest_in_memory();
+        let is_next =
+            |batch: &&TailBatch| (batch.segment_base, batch.position) == (segment_base, end);
+        oldest.filter(is_next).map(|batch| batch.base_offset)
     })
 }
 
