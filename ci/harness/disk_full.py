@@ -67,9 +67,16 @@ def expect_full(error):
         raise AssertionError(f"a full disk is answered with error {error}, not {STORAGE_ERROR}")
 
 
-def warnings(broker):
+def warnings(broker, *texts):
     text = re.sub(r"\x1b\[\d*m", "", broker.log.read_text())
-    return [line for line in text.splitlines() if "no space left on" in line]
+    texts = texts or ("no space left on",)
+    return [line for line in text.splitlines() if any(text in line for text in texts)]
+
+
+def has_space(broker):
+    """Whether it has said so since it last said the opposite: else it does not say that again."""
+    said = warnings(broker, "no space left on", "there is space again on")
+    return not said or "there is space again on" in said[-1]
 
 
 def reads_go_on(broker, topic, end):
@@ -178,6 +185,7 @@ class Run:
             size = self.image.free_bytes() - (24 << 20)
             with open(ballast, "wb") as file:
                 os.posix_fallocate(file.fileno(), 0, size)
+        eventually(lambda: has_space(broker), "a line that says that there is space again")
         said = len(warnings(broker))
         error, end = fill(broker, topic)
 
