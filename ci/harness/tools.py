@@ -4,6 +4,7 @@ Apache Kafka prints the same."""
 import json
 import re
 import subprocess
+import tempfile
 
 from harness import groups, wire
 from harness.broker import CLIENTS
@@ -14,14 +15,15 @@ TIMEOUT_S = 90
 PACKAGE = "org.apache.kafka.tools."
 
 
-def tool(broker, name, *arguments, code=0, first=False):
-    """What it prints, both streams. `first`: it wants the broker's address before its command."""
+def tool(broker, name, *arguments, code=0, first=False, reads=""):
+    """What it prints, both streams. `first`: it wants the broker's address before its command.
+    `reads`: what it is given on its standard input."""
     address = ["--bootstrap-server", broker.address]
     arguments = [*address, *arguments] if first else [*arguments, *address]
     command = ["java", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp",
                f"{CLIENTS}/lib/*", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", PACKAGE + name,
                *arguments]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+    done = subprocess.run(command, input=reads, stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT, timeout=TIMEOUT_S, text=True)
     if done.returncode != code:
         raise AssertionError(f"{name} {arguments} ended with {done.returncode}: {done.stdout[-500:]}")
@@ -121,6 +123,43 @@ def logs_and_elections_tools(broker):
     holds(tool(broker, "AclCommand", "--list", code=1), "SecurityDisabledException")
 
 
+def console_and_records_tools(broker):
+    topic = "records-tool"
+    create_topic(broker.address, topic)
+    lines = [f"key {number}\tvalue {number}" for number in range(20)]
+    tool(broker, "ConsoleProducer", "--topic", topic, "--property", "parse.key=true",
+         reads="\n".join(lines) + "\n")
+    printed = tool(broker, "consumer.ConsoleConsumer", "--topic", topic, "--from-beginning",
+                   "--max-messages", "20", "--property", "print.key=true")
+    equal(sorted(line for line in printed.splitlines() if line.startswith("key ")), sorted(lines),
+          "what was typed is printed")
+    holds(printed, "Processed a total of 20 messages")
+    ends = dict(line.rsplit(":", 1) for line in tool(broker, "GetOffsetShell", "--topic", topic).split())
+    equal(sum(map(int, ends.values())), 20, "the ends of all partitions")
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as wish:
+        json.dump({"version": 1,
+                   "partitions": [{"topic": topic, "partition": 0, "offset": -1}]}, wish)
+        wish.flush()
+        deleted = tool(broker, "DeleteRecordsCommand", "--offset-json-file", wish.name)
+    low = ends[f"{topic}:0"]
+    holds(deleted, f"partition: {topic}-0\tlow_watermark: {low}")
+    starts = tool(broker, "GetOffsetShell", "--topic", topic, "--time", "-2").split()
+    equal(sorted(starts), [f"{topic}:0:{low}", *(f"{topic}:{index}:0" for index in range(1, 4))],
+          "the beginnings of all partitions")
+
+
+def performance_tools(broker):
+    topic = "performance-tool"
+    create_topic(broker.address, topic)
+    sent = tool(broker, "ProducerPerformance", "--topic", topic, "--num-records", "5000",
+                "--record-size", "100", "--throughput", "-1")
+    holds(sent, "5000 records sent, ", " ms 99.9th.")
+    read = tool(broker, "ConsumerPerformance", "--topic", topic, "--num-records", "5000",
+                "--timeout", "20000")
+    heading, row = [[cell.strip() for cell in line.split(",")] for line in read.splitlines()[-2:]]
+    equal(int(float(row[heading.index("data.consumed.in.nMsg")])), 5000, "records read")
+
+
 def groups_tool(broker):
     """The group is empty, with commits at 3 of what 10 records each left."""
     topic = group = "groups-tool"
@@ -186,5 +225,6 @@ def groups_tool_sees_members(broker):
 
 
 CASES = [(case.__name__.replace("_", "-"), case) for case in (
-    topics_tool, configs_tool, cluster_tools, logs_and_elections_tools, groups_tool,
+    topics_tool, configs_tool, cluster_tools, logs_and_elections_tools, console_and_records_tools,
+    performance_tools, groups_tool,
     groups_tool_sees_members)]
