@@ -29,6 +29,7 @@ STORAGE_ERROR = 56
 COMMIT_ERRORS = {15, STORAGE_ERROR}
 FILLER_BYTES = 200_000
 FILL_DEADLINE_S = 60
+FULL, NOT_FULL = "no space left on", "there is space again on"
 
 
 class QuietProducer(LoadProducer):
@@ -67,16 +68,16 @@ def expect_full(error):
         raise AssertionError(f"a full disk is answered with error {error}, not {STORAGE_ERROR}")
 
 
-def warnings(broker, *texts):
-    text = re.sub(r"\x1b\[\d*m", "", broker.log.read_text())
-    texts = texts or ("no space left on",)
-    return [line for line in text.splitlines() if any(text in line for text in texts)]
+def said(broker, *texts):
+    """The lines of the broker's log that have one of them."""
+    log = re.sub(r"\x1b\[\d*m", "", broker.log.read_text())
+    return [line for line in log.splitlines() if any(text in line for text in texts)]
 
 
 def has_space(broker):
     """Whether it has said so since it last said the opposite: else it does not say that again."""
-    said = warnings(broker, "no space left on", "there is space again on")
-    return not said or "there is space again on" in said[-1]
+    lines = said(broker, FULL, NOT_FULL)
+    return not lines or NOT_FULL in lines[-1]
 
 
 def reads_go_on(broker, topic, end):
@@ -186,7 +187,7 @@ class Run:
             with open(ballast, "wb") as file:
                 os.posix_fallocate(file.fileno(), 0, size)
         eventually(lambda: has_space(broker), "a line that says that there is space again")
-        said = len(warnings(broker))
+        told = len(said(broker, FULL))
         error, end = fill(broker, topic)
 
         def refused():
@@ -194,7 +195,7 @@ class Run:
             return f"after {end} batches, {self.image.free_bytes() >> 10} KiB are free"
 
         def named():
-            lines = eventually(lambda: warnings(broker)[said:], "a line that says so")
+            lines = eventually(lambda: said(broker, FULL)[told:], "a line that says so")
             if str(self.image.mountpoint) not in lines[0]:
                 raise AssertionError(f"{lines[0]} does not name the mount")
             if len(lines) > broker.shards:
