@@ -9,7 +9,7 @@ use sillon_buffer::planted::{self, Bug};
 
 use crate::layout::{CHECKPOINT, CHECKPOINT_NEW, journal_folder};
 use crate::procedure::{Io, done};
-use crate::{Access, DiskError, DiskOp, DiskOutput, FileId, IoClass, ShardConfig, reserve};
+use crate::{Access, DiskError, DiskOp, FileId, IoClass, ShardConfig, reserve};
 
 /// Unit of the space that is kept for the next checkpoint, in bytes.
 const ROOM_STEP_BYTES: u64 = 16 << 10;
@@ -48,7 +48,7 @@ pub(crate) async fn store(
 
 /// Writes over what a file has, and makes it durable. Whether the space set aside went into it.
 async fn write_over(io: &Io, path: &str, content: &[u8]) -> Result<bool, DiskError> {
-    let (file, len) = open(io, path).await?;
+    let (file, len) = io.open(path, true, Access::Buffered).await?;
     let written = async {
         let reserve_is_spent = make_room(io, file, len, content.len() as u64).await?;
         let write = io.call(DiskOp::Write {
@@ -88,17 +88,12 @@ async fn allocate(io: &Io, file: FileId, from: u64, to: u64) -> Result<(), DiskE
     if to <= from {
         return Ok(());
     }
-    let allocate = io.call(DiskOp::Allocate {
-        file,
-        position: from,
-        len: to - from,
-    });
-    done(allocate.await)
+    io.allocate(file, from, to - from).await
 }
 
 /// Sees to it that the next checkpoint finds `room` bytes, and not many more.
 async fn keep_room(io: &Io, path: &str, room: u64) -> Result<(), DiskError> {
-    let (file, len) = match open(io, path).await {
+    let (file, len) = match io.open(path, true, Access::Buffered).await {
         Err(DiskError::NoSpace) => return Ok(()),
         other => other?,
     };
@@ -112,19 +107,5 @@ async fn keep_room(io: &Io, path: &str, room: u64) -> Result<(), DiskError> {
         // The next one sees.
         Err(DiskError::NoSpace) => Ok(()),
         other => other,
-    }
-}
-
-async fn open(io: &Io, path: &str) -> Result<(FileId, u64), DiskError> {
-    let file = io.new_file();
-    let open = io.call(DiskOp::Open {
-        file,
-        path: path.into(),
-        create: true,
-        access: Access::Buffered,
-    });
-    match open.await? {
-        DiskOutput::Opened { len } => Ok((file, len)),
-        other => unreachable!("opening answers a length, not {other:?}"),
     }
 }

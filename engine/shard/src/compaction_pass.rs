@@ -193,14 +193,7 @@ impl Pass<'_> {
     ) -> Result<Option<Swap>, PassError> {
         let base = run.base_offset();
         let path = cleaned_path(&segment_path(&self.folder, base));
-        let file = self.io.new_file();
-        let open = self.io.call(DiskOp::Open {
-            file,
-            path: path.as_str().into(),
-            create: true,
-            access: Access::Direct,
-        });
-        done(open.await)?;
+        let (file, _) = self.io.open(path.as_str(), true, Access::Direct).await?;
         let mut output = Output {
             file,
             written: 0,

@@ -474,14 +474,7 @@ pub(crate) async fn remove_slowly(
 ) -> Result<bool, DiskError> {
     let is_open = || shared.borrow().phase == Phase::Open;
     if len > CUT_BYTES {
-        let file = io.new_file();
-        let open = io.call(DiskOp::Open {
-            file,
-            path: path.clone(),
-            create: false,
-            access: Access::Buffered,
-        });
-        done(open.await)?;
+        let (file, _) = io.open(path.clone(), false, Access::Buffered).await?;
         while len > CUT_BYTES && is_open() {
             len -= CUT_BYTES;
             done(io.call(DiskOp::Truncate { file, len }).await)?;

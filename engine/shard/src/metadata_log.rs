@@ -6,10 +6,8 @@ use sillon_buffer::{BLOCK_BYTES, Slice};
 use sillon_controller::{AppendError, MetadataRecord, decode_append, encode_append};
 
 use crate::layout::METADATA_LOG;
-use crate::procedure::{Io, Procedures, Signal, bytes, done};
-use crate::{
-    Access, Action, DiskError, DiskOp, DiskOutput, DiskResult, FileId, IoClass, OpId, reserve,
-};
+use crate::procedure::{Io, Procedures, Signal, bytes, done, length};
+use crate::{Access, Action, DiskError, DiskOp, DiskResult, FileId, IoClass, OpId, reserve};
 
 /// How far space is reserved ahead, in bytes. What only gives space back may be recorded in it
 /// when the disk is full; everything else is refused then.
@@ -267,10 +265,7 @@ async fn open_log(io: &Io, file: FileId) -> Result<u64, DiskError> {
         create: true,
         access: Access::Direct,
     });
-    match open.await? {
-        DiskOutput::Opened { len } => Ok(len),
-        other => unreachable!("opening answers a length, not {other:?}"),
-    }
+    length(open.await)
 }
 
 /// What a metadata log holds.

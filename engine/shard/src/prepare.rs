@@ -213,7 +213,7 @@ impl Room {
     /// reaches then, in bytes.
     async fn reserve(self, io: &Io) -> Result<u64, DiskError> {
         let Room { file, from, .. } = self;
-        match allocate(io, file, from, self.to).await {
+        match io.allocate(file, from, self.to - from).await {
             Err(DiskError::NoSpace) => {}
             reserved => return reserved.map(|()| self.to),
         }
@@ -224,7 +224,7 @@ impl Room {
         }
         match self.least.max(self.kept) {
             least if least < self.to => {
-                allocate(io, file, from, least).await?;
+                io.allocate(file, from, least - from).await?;
                 Ok(least)
             }
             _ => Err(DiskError::NoSpace),
@@ -234,17 +234,6 @@ impl Room {
 
 fn whole_blocks(bytes: u64) -> u64 {
     bytes.next_multiple_of(sillon_buffer::BLOCK_BYTES as u64)
-}
-
-async fn allocate(io: &Io, file: FileId, from: u64, to: u64) -> Result<(), DiskError> {
-    let len = to - from;
-    let position = from;
-    let allocated = io.call(DiskOp::Allocate {
-        file,
-        position,
-        len,
-    });
-    done(allocated.await)
 }
 
 /// Reserves more room in the segment `base`, which may have been rolled since.
@@ -273,7 +262,7 @@ async fn reserve(
     // A failure is found again, and answered, when the room is needed.
     let allocated = match wanted {
         Some((file, from, to)) if to > from => {
-            allocate(&io, file, from, to).await.ok().map(|()| to)
+            io.allocate(file, from, to - from).await.ok().map(|()| to)
         }
         _ => None,
     };

@@ -14,7 +14,7 @@ use std::task::{Context, Poll, Waker};
 use sillon_log::compaction::Compaction;
 use slab::Slab;
 
-use crate::{Action, DiskError, DiskOp, DiskOutput, DiskResult, FileId, OpId};
+use crate::{Access, Action, DiskError, DiskOp, DiskOutput, DiskResult, FileId, FilePath, OpId};
 
 /// Names a procedure while it runs.
 type Task = usize;
@@ -119,6 +119,38 @@ impl Io {
         let key = (op.0 - self.0.namespace) as usize;
         let waiting = self.0.computations.done(key, work);
         self.0.ready.borrow_mut().extend(waiting);
+    }
+
+    /// Opens a file. Its length is in bytes.
+    pub(crate) async fn open(
+        &self,
+        path: impl Into<FilePath>,
+        create: bool,
+        access: Access,
+    ) -> Result<(FileId, u64), DiskError> {
+        let file = self.new_file();
+        let open = self.call(DiskOp::Open {
+            file,
+            path: path.into(),
+            create,
+            access,
+        });
+        Ok((file, length(open.await)?))
+    }
+
+    /// Reserves space from `position` on for `len` bytes.
+    pub(crate) async fn allocate(
+        &self,
+        file: FileId,
+        position: u64,
+        len: u64,
+    ) -> Result<(), DiskError> {
+        let allocate = self.call(DiskOp::Allocate {
+            file,
+            position,
+            len,
+        });
+        done(allocate.await)
     }
 
     fn begin<T>(&self, slots: &Rc<Slots<T>>) -> Later<T> {
@@ -310,6 +342,14 @@ impl Procedures {
 /// What is expected of an operation that gives nothing but success.
 pub(crate) fn done(result: DiskResult) -> Result<(), DiskError> {
     result.map(|_| ())
+}
+
+/// What is expected of [`DiskOp::Open`]: the file's length, in bytes.
+pub(crate) fn length(result: DiskResult) -> Result<u64, DiskError> {
+    match result? {
+        DiskOutput::Opened { len } => Ok(len),
+        other => unreachable!("opening answers a length, not {other:?}"),
+    }
 }
 
 /// What is expected of [`DiskOp::Read`].

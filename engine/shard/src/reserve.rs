@@ -20,20 +20,8 @@ pub fn reserve_bytes(ring: RingLayout, shards: u16) -> u64 {
 
 /// Sets the space aside; false on a full disk, which is no reason not to start.
 pub(crate) async fn set_aside(io: &Io, len: u64) -> Result<bool, DiskError> {
-    let file = io.new_file();
-    let open = io.call(DiskOp::Open {
-        file,
-        path: RESERVE.into(),
-        create: true,
-        access: Access::Buffered,
-    });
-    done(open.await)?;
-    let allocate = io.call(DiskOp::Allocate {
-        file,
-        position: 0,
-        len,
-    });
-    let allocated = done(allocate.await);
+    let (file, _) = io.open(RESERVE, true, Access::Buffered).await?;
+    let allocated = io.allocate(file, 0, len).await;
     done(io.call(DiskOp::Close { file }).await)?;
     match allocated {
         Err(DiskError::NoSpace) => spend(io).await.map(|()| false),

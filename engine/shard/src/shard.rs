@@ -17,7 +17,7 @@ use crate::group::Groups;
 use crate::layout::ring_file;
 use crate::lifecycle::remove_folder;
 use crate::partition::Readiness;
-use crate::procedure::{Io, Procedures, Signal, done, join_all};
+use crate::procedure::{Io, Procedures, Signal, join_all};
 use crate::recovery::{Recovered, RecoveryError, Source, empty_log, recover};
 use crate::retention::retain;
 use crate::state::{CheckpointState, Journal, Pending, Phase, RetentionState, Shared, State};
@@ -325,14 +325,8 @@ async fn begin_life(shared: &Shared, io: &Io, chain: ChainPoint) -> Result<(), D
     let reserve_is_spent = store(io, &config, &content).await?;
     let mut files = Vec::new();
     for number in 0..config.ring.files {
-        let file = io.new_file();
-        let open = io.call(DiskOp::Open {
-            file,
-            path: ring_file(config.journal, number).into(),
-            create: false,
-            access: Access::Direct,
-        });
-        done(open.await)?;
+        let path = ring_file(config.journal, number);
+        let (file, _) = io.open(path, false, Access::Direct).await?;
         files.push(file);
     }
     let from = ChainPoint {

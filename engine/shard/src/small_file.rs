@@ -4,22 +4,12 @@ use sillon_buffer::Slice;
 use sillon_buffer::planted::{self, Bug};
 
 use crate::procedure::{Io, bytes, done};
-use crate::{Access, DiskError, DiskOp, DiskOutput, IoClass};
+use crate::{Access, DiskError, DiskOp, IoClass};
 
 /// The whole content of a small file; `None` when there is none.
 pub(crate) async fn read_file(io: &Io, path: &str) -> Result<Option<Vec<u8>>, DiskError> {
-    let file = io.new_file();
-    let opened = io
-        .call(DiskOp::Open {
-            file,
-            path: path.into(),
-            create: false,
-            access: Access::Buffered,
-        })
-        .await;
-    let len = match opened {
-        Ok(DiskOutput::Opened { len }) => len,
-        Ok(other) => unreachable!("opening answers a length, not {other:?}"),
+    let (file, len) = match io.open(path, false, Access::Buffered).await {
+        Ok(opened) => opened,
         Err(DiskError::NotFound(_)) => return Ok(None),
         Err(error) => return Err(error),
     };
@@ -41,14 +31,7 @@ pub(crate) async fn read_file(io: &Io, path: &str) -> Result<Option<Vec<u8>>, Di
 
 /// Writes a small file and makes its content durable, not its name.
 pub(crate) async fn write_file(io: &Io, path: &str, content: &[u8]) -> Result<(), DiskError> {
-    let file = io.new_file();
-    let opened = io.call(DiskOp::Open {
-        file,
-        path: path.into(),
-        create: true,
-        access: Access::Buffered,
-    });
-    done(opened.await)?;
+    let (file, _) = io.open(path, true, Access::Buffered).await?;
     let written = async {
         done(io.call(DiskOp::Truncate { file, len: 0 }).await)?;
         if !content.is_empty() {

@@ -143,20 +143,8 @@ async fn make_journal(
 
 async fn make_ring_file(io: &Io, path: String, bytes: u64, zeroed: u64) -> Result<(), DiskError> {
     const PIECE_BYTES: u64 = 1 << 20;
-    let file = io.new_file();
-    let open = io.call(DiskOp::Open {
-        file,
-        path: path.into(),
-        create: true,
-        access: Access::Direct,
-    });
-    done(open.await)?;
-    let allocate = io.call(DiskOp::Allocate {
-        file,
-        position: 0,
-        len: bytes,
-    });
-    done(allocate.await)?;
+    let (file, _) = io.open(path, true, Access::Direct).await?;
+    io.allocate(file, 0, bytes).await?;
     let mut position = 0;
     let zeros: Slice = ChunkWriter::unpooled(PIECE_BYTES as usize).publish(PIECE_BYTES as usize);
     while position < zeroed {

@@ -17,14 +17,8 @@ impl Ring<'_> {
     pub(super) async fn open<'a>(source: &Source<'a>) -> Result<Ring<'a>, DiskError> {
         let mut files = Vec::new();
         for number in 0..source.ring.files {
-            let file = source.io.new_file();
-            let opened = source.io.call(DiskOp::Open {
-                file,
-                path: ring_file(source.journal, number).into(),
-                create: false,
-                access: Access::Direct,
-            });
-            done(opened.await)?;
+            let path = ring_file(source.journal, number);
+            let (file, _) = source.io.open(path, false, Access::Direct).await?;
             files.push(file);
         }
         Ok(Ring {

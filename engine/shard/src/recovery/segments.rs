@@ -10,7 +10,7 @@ use super::RecoveredPartition;
 use crate::checkpoint::close_segment;
 use crate::compaction_swap::settle_files;
 use crate::procedure::{Io, bytes, done};
-use crate::{Access, DiskError, DiskOp, DiskOutput, FileId, IoClass};
+use crate::{Access, DiskError, DiskOp, FileId, IoClass};
 
 /// Largest write to a segment, in bytes.
 const PIECE_BYTES_MAX: u64 = 1 << 20;
@@ -65,12 +65,7 @@ impl RecoveredPartition {
             let piece = self.log.write_back_piece(u64::MAX, PIECE_BYTES_MAX);
             let piece = piece.expect("there is something dirty");
             let blocks = piece.end.next_multiple_of(BLOCK_BYTES as u64) - piece.position;
-            let allocate = io.call(DiskOp::Allocate {
-                file,
-                position: piece.position,
-                len: blocks,
-            });
-            done(allocate.await)?;
+            io.allocate(file, piece.position, blocks).await?;
             let write = io.call(DiskOp::Write {
                 file,
                 position: piece.position,
@@ -159,15 +154,6 @@ async fn open_segment(
     base: Offset,
     create: bool,
 ) -> Result<(FileId, u64), DiskError> {
-    let file = io.new_file();
-    let opened = io.call(DiskOp::Open {
-        file,
-        path: segment_path(folder, base).into(),
-        create,
-        access: Access::Direct,
-    });
-    match opened.await? {
-        DiskOutput::Opened { len } => Ok((file, len)),
-        other => unreachable!("opening answers a length, not {other:?}"),
-    }
+    io.open(segment_path(folder, base), create, Access::Direct)
+        .await
 }
